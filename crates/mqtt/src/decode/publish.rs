@@ -1,0 +1,39 @@
+//! PUBLISH: the hot path; borrows all, allocates nothing.
+
+use crate::packet::Publish;
+use crate::reader::Reader;
+use crate::topic_error::of_name;
+use crate::{ProtocolError, ProtocolVersion, PublishProperties, Qos};
+use topic::TopicName;
+
+pub(super) fn decode<'a>(
+    flags: u8,
+    mut body: Reader<'a>,
+    version: ProtocolVersion,
+) -> Result<Publish<'a>, ProtocolError> {
+    // [MQTT-3.3.1-4]
+    let qos = Qos::from_bits((flags >> 1) & 0b11).ok_or(QOS_3)?;
+    let dup = flags & 0b1000 != 0;
+    // [MQTT-3.3.1-2]
+    if dup && qos == Qos::AtMostOnce {
+        return Err(ProtocolError::malformed("DUP is set with QoS 0"));
+    }
+    let topic = body.text()?;
+    // [MQTT-2.2.1-2] QoS 0 has no identifier.
+    let packet_id = if qos == Qos::AtMostOnce { None } else { Some(body.packet_id()?) };
+    let properties = match version {
+        ProtocolVersion::V5 => PublishProperties::read(&mut body)?,
+        ProtocolVersion::V31 | ProtocolVersion::V311 => PublishProperties::default(),
+    };
+    if !topic.is_empty() {
+        TopicName::validate(topic).map_err(|error| of_name(&error))?;
+    } else if !version.is_v5() {
+        return Err(ProtocolError::malformed("topic is empty"));
+    } else if properties.topic_alias().is_none() {
+        return Err(ProtocolError::protocol("topic is empty and there is no topic alias"));
+    }
+    let retain = flags & 0b0001 != 0;
+    Ok(Publish { dup, qos, retain, topic, packet_id, properties, payload: body.remainder() })
+}
+
+const QOS_3: ProtocolError = ProtocolError::malformed("QoS is 3");

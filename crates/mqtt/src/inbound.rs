@@ -1,0 +1,209 @@
+//! Messages coming in with QoS 1 and 2: exactly-once, and no more at a time than granted.
+
+use crate::{PacketId, ProtocolError, Qos, ReasonCode};
+use std::collections::BTreeSet;
+
+/// The receiver's side of one session's exchanges (section 4.3).
+///
+/// What belongs to the session: the QoS 2 identifiers received and not yet released. What belongs to
+/// the connection: the exchanges open at the moment, which may not exceed the receive maximum granted.
+/// At most 65,535 identifiers are held, as there are no more.
+#[derive(Debug)]
+pub struct Inbound {
+    receive_maximum: u16,
+    unreleased: BTreeSet<PacketId>,
+    open: BTreeSet<PacketId>,
+}
+
+/// What to do with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Publish it.
+    First,
+    /// It was published before: only acknowledge it [MQTT-4.3.3-10].
+    Repeated,
+}
+
+impl Inbound {
+    /// A new session on its first connection. `receive_maximum` is what CONNACK grants; before 5.0
+    /// nothing can be granted, so 65,535 is the honest choice.
+    #[must_use]
+    pub fn new(receive_maximum: u16) -> Inbound {
+        Inbound { receive_maximum, unreleased: BTreeSet::new(), open: BTreeSet::new() }
+    }
+
+    /// A session read from disk: the QoS 2 identifiers it had not released.
+    #[must_use]
+    pub fn restored(unreleased: impl IntoIterator<Item = PacketId>) -> Inbound {
+        Inbound {
+            receive_maximum: 0,
+            unreleased: unreleased.into_iter().collect(),
+            open: BTreeSet::new(),
+        }
+    }
+
+    /// The session goes on on a new connection.
+    pub fn reconnected(&mut self, receive_maximum: u16) {
+        self.receive_maximum = receive_maximum;
+        self.open.clear();
+    }
+
+    /// A PUBLISH came in. QoS 0 is always first.
+    ///
+    /// # Errors
+    /// 0x93 above the receive maximum; 0x82 if the identifier of an unreleased QoS 2 message is used
+    /// for QoS 1.
+    pub fn begin(&mut self, qos: Qos, packet_id: PacketId) -> Result<Arrival, ProtocolError> {
+        if qos == Qos::AtMostOnce {
+            return Ok(Arrival::First);
+        }
+        let is_unreleased = self.unreleased.contains(&packet_id);
+        if is_unreleased && qos == Qos::AtLeastOnce {
+            return Err(ProtocolError::protocol("packet identifier belongs to a QoS 2 message"));
+        }
+        // [MQTT-3.3.4-9] The quota counts unacknowledged QoS 1 and 2 only.
+        if self.open.len() >= usize::from(self.receive_maximum) && !self.open.contains(&packet_id) {
+            return Err(ProtocolError::new(
+                ReasonCode::ReceiveMaximumExceeded,
+                "more unacknowledged messages than the receive maximum",
+            ));
+        }
+        self.open.insert(packet_id);
+        if qos == Qos::ExactlyOnce && !self.unreleased.insert(packet_id) {
+            return Ok(Arrival::Repeated);
+        }
+        Ok(Arrival::First)
+    }
+
+    /// PUBACK was written: the exchange is over.
+    pub fn acked(&mut self, packet_id: PacketId) {
+        self.open.remove(&packet_id);
+    }
+
+    /// PUBREC with an error was written: the exchange is over and the identifier free [MQTT-4.3.3-9].
+    pub fn refused(&mut self, packet_id: PacketId) {
+        self.open.remove(&packet_id);
+        self.unreleased.remove(&packet_id);
+    }
+
+    /// PUBREL came in. Whether the identifier was known: PUBCOMP says success then, 0x92 otherwise.
+    /// Either way PUBCOMP is to be written and the exchange is over.
+    pub fn release(&mut self, packet_id: PacketId) -> bool {
+        self.open.remove(&packet_id);
+        self.unreleased.remove(&packet_id)
+    }
+
+    /// The QoS 2 identifiers not yet released, in order.
+    pub fn unreleased(&self) -> impl Iterator<Item = PacketId> + '_ {
+        self.unreleased.iter().copied()
+    }
+
+    /// Exchanges open on this connection.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.open.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arrival, Inbound};
+    use crate::{PacketId, Qos, ReasonCode};
+    use Qos::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+
+    fn id(value: u16) -> PacketId {
+        PacketId::new(value).unwrap()
+    }
+
+    fn check(inbound: &mut Inbound, qos: Qos, value: u16, expected: Result<Arrival, ReasonCode>) {
+        assert_eq!(inbound.begin(qos, id(value)).map_err(|error| error.reason), expected);
+    }
+
+    #[test]
+    fn a_qos_2_message_is_first_once_until_it_is_released() {
+        let mut inbound = Inbound::new(10);
+        check(&mut inbound, ExactlyOnce, 1, Ok(Arrival::First));
+        check(&mut inbound, ExactlyOnce, 1, Ok(Arrival::Repeated));
+        assert!(inbound.release(id(1)));
+        check(&mut inbound, ExactlyOnce, 1, Ok(Arrival::First));
+    }
+
+    #[test]
+    fn a_qos_2_message_repeated_on_a_new_connection_is_not_published_again() {
+        let mut inbound = Inbound::new(10);
+        check(&mut inbound, ExactlyOnce, 1, Ok(Arrival::First));
+        inbound.reconnected(10);
+        check(&mut inbound, ExactlyOnce, 1, Ok(Arrival::Repeated));
+        assert!(inbound.release(id(1)));
+    }
+
+    #[test]
+    fn a_session_read_from_disk_knows_what_it_received() {
+        let mut inbound = Inbound::restored([id(4), id(2)]);
+        inbound.reconnected(1);
+        assert_eq!(inbound.unreleased().collect::<Vec<_>>(), [id(2), id(4)]);
+        check(&mut inbound, ExactlyOnce, 4, Ok(Arrival::Repeated));
+    }
+
+    #[test]
+    fn a_release_of_an_unknown_identifier_is_noticed() {
+        let mut inbound = Inbound::new(10);
+        assert!(!inbound.release(id(1)));
+        check(&mut inbound, AtLeastOnce, 1, Ok(Arrival::First));
+        assert!(!inbound.release(id(1)));
+    }
+
+    #[test]
+    fn a_refused_qos_2_message_frees_its_identifier() {
+        let mut inbound = Inbound::new(1);
+        check(&mut inbound, ExactlyOnce, 1, Ok(Arrival::First));
+        inbound.refused(id(1));
+        check(&mut inbound, ExactlyOnce, 1, Ok(Arrival::First));
+    }
+
+    #[test]
+    fn more_messages_than_the_receive_maximum_are_refused() {
+        let mut inbound = Inbound::new(2);
+        check(&mut inbound, AtLeastOnce, 1, Ok(Arrival::First));
+        check(&mut inbound, ExactlyOnce, 2, Ok(Arrival::First));
+        check(&mut inbound, AtLeastOnce, 3, Err(ReasonCode::ReceiveMaximumExceeded));
+        check(&mut inbound, ExactlyOnce, 3, Err(ReasonCode::ReceiveMaximumExceeded));
+    }
+
+    #[test]
+    fn qos_0_is_never_counted() {
+        let mut inbound = Inbound::new(1);
+        check(&mut inbound, AtLeastOnce, 1, Ok(Arrival::First));
+        check(&mut inbound, AtMostOnce, 2, Ok(Arrival::First));
+        assert_eq!(inbound.open_count(), 1);
+    }
+
+    #[test]
+    fn a_repetition_is_not_counted_twice() {
+        let mut inbound = Inbound::new(1);
+        check(&mut inbound, ExactlyOnce, 1, Ok(Arrival::First));
+        check(&mut inbound, ExactlyOnce, 1, Ok(Arrival::Repeated));
+        check(&mut inbound, ExactlyOnce, 2, Err(ReasonCode::ReceiveMaximumExceeded));
+    }
+
+    #[test]
+    fn each_way_to_end_an_exchange_makes_room_for_another() {
+        let mut inbound = Inbound::new(1);
+        check(&mut inbound, AtLeastOnce, 1, Ok(Arrival::First));
+        inbound.acked(id(1));
+        check(&mut inbound, ExactlyOnce, 2, Ok(Arrival::First));
+        assert!(inbound.release(id(2)));
+        check(&mut inbound, ExactlyOnce, 3, Ok(Arrival::First));
+        inbound.refused(id(3));
+        check(&mut inbound, AtLeastOnce, 4, Ok(Arrival::First));
+        inbound.reconnected(1);
+        check(&mut inbound, AtLeastOnce, 5, Ok(Arrival::First));
+    }
+
+    #[test]
+    fn the_identifier_of_an_unreleased_message_cannot_be_used_for_qos_1() {
+        let mut inbound = Inbound::new(10);
+        check(&mut inbound, ExactlyOnce, 1, Ok(Arrival::First));
+        check(&mut inbound, AtLeastOnce, 1, Err(ReasonCode::ProtocolError));
+    }
+}

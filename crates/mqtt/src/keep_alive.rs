@@ -1,0 +1,96 @@
+//! Keep-alive (section 3.1.2.10): how long a silent peer is waited for.
+
+use crate::Timestamp;
+
+/// The silence that one connection may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    requested_s: u16,
+    interval_s: u16,
+    heard: Timestamp,
+}
+
+impl KeepAlive {
+    /// Keep-alive as the client asked for (0: none) but not above `server_s_max` (0: no limit), so that
+    /// a client cannot hold its place for ever by asking for none.
+    #[must_use]
+    pub fn new(requested_s: u16, server_s_max: u16, now: Timestamp) -> KeepAlive {
+        let interval_s = match (requested_s, server_s_max) {
+            (requested_s, 0) => requested_s,
+            (0, max_s) => max_s,
+            (requested_s, max_s) => requested_s.min(max_s),
+        };
+        KeepAlive { requested_s, interval_s, heard: now }
+    }
+
+    /// Any packet came in.
+    pub fn received(&mut self, now: Timestamp) {
+        self.heard = self.heard.max(now);
+    }
+
+    /// Seconds in force; 0 means none.
+    #[must_use]
+    pub fn interval_s(&self) -> u16 {
+        self.interval_s
+    }
+
+    /// What CONNACK must say as Server Keep Alive [MQTT-3.2.2-21]: the interval, if it is not the client's.
+    #[must_use]
+    pub fn server_keep_alive_s(&self) -> Option<u16> {
+        (self.interval_s != self.requested_s).then_some(self.interval_s)
+    }
+
+    /// [MQTT-3.1.2-22] When the connection is to be closed unless something is heard: one and a half
+    /// times the interval. `None` if it may be silent for ever.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let silence_ms = u64::from(self.interval_s) * 1500;
+        (silence_ms != 0).then(|| self.heard.plus_ms(silence_ms))
+    }
+
+    /// Whether the deadline has passed.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KeepAlive;
+    use crate::Timestamp;
+
+    fn check(requested_s: u16, server_s_max: u16, deadline_ms: Option<u64>, told_s: Option<u16>) {
+        let keep_alive = KeepAlive::new(requested_s, server_s_max, Timestamp(1000));
+        assert_eq!(keep_alive.deadline(), deadline_ms.map(Timestamp));
+        assert_eq!(keep_alive.server_keep_alive_s(), told_s);
+    }
+
+    #[test]
+    fn silence_is_borne_for_one_and_a_half_intervals() {
+        check(10, 0, Some(16_000), None);
+        check(1, 600, Some(2500), None);
+        check(65_535, 0, Some(1000 + 98_302_500), None);
+    }
+
+    #[test]
+    fn no_keep_alive_means_no_deadline_unless_the_server_has_a_limit() {
+        check(0, 0, None, None);
+        check(0, 60, Some(91_000), Some(60));
+    }
+
+    #[test]
+    fn a_huge_keep_alive_does_not_hold_its_place() {
+        check(65_535, 60, Some(91_000), Some(60));
+    }
+
+    #[test]
+    fn each_packet_moves_the_deadline_and_a_clock_set_back_does_not() {
+        let mut keep_alive = KeepAlive::new(10, 0, Timestamp(1000));
+        keep_alive.received(Timestamp(5000));
+        assert_eq!(keep_alive.deadline(), Some(Timestamp(20_000)));
+        keep_alive.received(Timestamp(2000));
+        assert_eq!(keep_alive.deadline(), Some(Timestamp(20_000)));
+        assert!(!keep_alive.is_due(Timestamp(19_999)) && keep_alive.is_due(Timestamp(20_000)));
+    }
+}

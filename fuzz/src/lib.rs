@@ -1,0 +1,6 @@
+//! The bodies of the fuzz targets, as plain functions of bytes. Each panics when something does not hold.
+
+pub mod connection;
+pub mod decode;
+pub mod input;
+pub mod topics;

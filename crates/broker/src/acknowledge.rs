@@ -1,0 +1,167 @@
+//! PUBACK, PUBREC, PUBREL and PUBCOMP, and what goes out again when a session is resumed.
+
+use mqtt::{
+    Ack, AckError, Outbound, Packet, PacketId, Qos, ReasonCode, Received, Resend, Timestamp,
+};
+
+use crate::deliver::Resent;
+use crate::engine::{Engine, Shard};
+use crate::gate;
+use crate::identity::{ConnectionId, SessionRef};
+use crate::message::Delivery;
+use crate::record::Record;
+
+impl Engine {
+    pub(crate) fn receive_puback(&mut self, id: ConnectionId, ack: &Ack, now: Timestamp) {
+        let Some(session) = self.shard.sessions.online_mut(id) else { return };
+        let place = session.identity.place;
+        match session.outbound.puback(ack.packet_id) {
+            Ok(delivery) => self.shard.delivered(place, delivery.as_ref(), now),
+            Err(error) => self.end_by_wrong_ack(id, error, now),
+        }
+    }
+
+    pub(crate) fn receive_pubrec(&mut self, id: ConnectionId, ack: &Ack, now: Timestamp) {
+        let Some(session) = self.shard.sessions.online_mut(id) else { return };
+        let place = session.identity.place;
+        let packet_id = ack.packet_id;
+        match session.outbound.pubrec(packet_id, ack.reason) {
+            // [MQTT-4.3.3-4] From PUBREC on the message itself is done with.
+            Ok(Received::Release(delivery)) => {
+                self.shard.released(place, packet_id, delivery.as_ref());
+                self.shard.reply(id, &pubrel(packet_id, ReasonCode::Success));
+            }
+            Ok(Received::ReleaseAgain) => {
+                self.shard.reply(id, &pubrel(packet_id, ReasonCode::Success));
+            }
+            Ok(Received::Refused(delivery)) => self.shard.delivered(place, delivery.as_ref(), now),
+            Err(AckError::Unknown) => {
+                // The client may have kept it longer than the server: it is told, not cut off.
+                self.shard.reply(id, &pubrel(packet_id, ReasonCode::PacketIdentifierNotFound));
+            }
+            Err(error @ AckError::WrongStage) => self.end_by_wrong_ack(id, error, now),
+        }
+    }
+
+    pub(crate) fn receive_pubrel(&mut self, id: ConnectionId, ack: &Ack) {
+        let Some(session) = self.shard.sessions.online_mut(id) else { return };
+        let packet_id = ack.packet_id;
+        let reason = if session.inbound.release(packet_id) {
+            if session.is_durable(self.shard.hub.limits()) {
+                let key = session.identity.key.clone();
+                self.shard.round.persist(Record::ReceivedRemove { key, packet_id });
+            }
+            ReasonCode::Success
+        } else {
+            ReasonCode::PacketIdentifierNotFound
+        };
+        // [MQTT-4.3.3-11]
+        self.shard.reply(id, &Packet::PubComp(Ack::new(packet_id, reason)));
+    }
+
+    pub(crate) fn receive_pubcomp(&mut self, id: ConnectionId, ack: &Ack, now: Timestamp) {
+        let Some(session) = self.shard.sessions.online_mut(id) else { return };
+        let place = session.identity.place;
+        match session.outbound.pubcomp(ack.packet_id) {
+            Ok(()) => self.shard.pump(place, now),
+            Err(error) => self.end_by_wrong_ack(id, error, now),
+        }
+    }
+
+    /// An acknowledgement for nothing does no harm; one of the wrong kind is a protocol error.
+    fn end_by_wrong_ack(&mut self, id: ConnectionId, error: AckError, now: Timestamp) {
+        match error {
+            AckError::Unknown => {}
+            AckError::WrongStage => {
+                let detail = "acknowledgement does not belong to the exchange";
+                self.end_by_protocol(id, error.reason(), detail, now);
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// A session goes on: what is in flight goes out again, then what waits. All of it is judged
+    /// once more, for rights may have been changed while nobody looked (flaw 13).
+    pub(crate) fn resume_deliveries(&mut self, place: SessionRef, now: Timestamp) {
+        if let Some(session) = self.sessions.get_mut(place)
+            && let Some(rights) = session.rights.clone()
+        {
+            let is_allowed =
+                |delivery: &Delivery| gate::delivery(&rights, delivery.message.topic()).is_ok();
+            self.drop_held(place, is_allowed);
+        }
+        self.pump(place, now);
+    }
+
+    /// Sends again what was in flight, in order [MQTT-4.6.0-1], as far as the outbox has room.
+    pub(crate) fn resend(&mut self, place: SessionRef, now: Timestamp) {
+        let Shard { sessions, round, hub, .. } = self;
+        let limits = hub.limits();
+        let Some(session) = sessions.get_mut(place) else { return };
+        let is_durable = session.is_durable(limits);
+        let Some(connection) = session.connection.as_deref_mut() else { return };
+        let mut given_up = Vec::new();
+        while connection.outbox.len() < limits.outbox_bytes_max / 2 {
+            match session.outbound.resend() {
+                None => break,
+                Some(Resend::Publish(packet_id, qos, delivery)) => {
+                    if connection.takes(&delivery.outgoing(packet_id, now)) {
+                        connection.put_delivery(delivery, packet_id, Resent::Yes, round, now);
+                    } else {
+                        // [MQTT-3.1.2-25] The client takes less than it used to.
+                        given_up.push((packet_id, qos, delivery.sequence));
+                    }
+                }
+                Some(Resend::PubRel(packet_id)) => {
+                    let packet = pubrel(packet_id, ReasonCode::Success);
+                    let out = connection.outbox.writer(&mut round.pool);
+                    mqtt::encode(&packet, connection.version, out);
+                    round.flush(connection.id, &mut connection.flush_mark);
+                }
+            }
+        }
+        for (packet_id, qos, sequence) in given_up {
+            give_up(&mut session.outbound, packet_id, qos);
+            if is_durable {
+                let key = session.identity.key.clone();
+                round.persist(Record::MessageRemove { key, sequence });
+            }
+        }
+    }
+
+    fn delivered(&mut self, place: SessionRef, delivery: Option<&Delivery>, now: Timestamp) {
+        self.forget_message(place, delivery);
+        self.pump(place, now);
+    }
+
+    fn released(&mut self, place: SessionRef, packet_id: PacketId, delivery: Option<&Delivery>) {
+        let Some(session) = self.sessions.get(place) else { return };
+        if session.is_durable(self.hub.limits()) {
+            let key = session.identity.key.clone();
+            self.round.persist(Record::InflightReleased { key, packet_id });
+        }
+        self.forget_message(place, delivery);
+    }
+
+    fn forget_message(&mut self, place: SessionRef, delivery: Option<&Delivery>) {
+        let Some(delivery) = delivery else { return };
+        let Some(session) = self.sessions.get(place) else { return };
+        if session.is_durable(self.hub.limits()) {
+            let (key, sequence) = (session.identity.key.clone(), delivery.sequence);
+            self.round.persist(Record::MessageRemove { key, sequence });
+        }
+    }
+}
+
+/// Ends an exchange the client does not know of, as its acknowledgement would.
+pub(crate) fn give_up(outbound: &mut Outbound<Delivery>, packet_id: PacketId, qos: Qos) {
+    let _known = match qos {
+        Qos::ExactlyOnce => outbound.pubrec(packet_id, ReasonCode::PacketTooLarge).is_ok(),
+        Qos::AtLeastOnce | Qos::AtMostOnce => outbound.puback(packet_id).is_ok(),
+    };
+}
+
+fn pubrel(packet_id: PacketId, reason: ReasonCode) -> Packet<'static> {
+    Packet::PubRel(Ack::new(packet_id, reason))
+}

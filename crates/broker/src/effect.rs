@@ -1,0 +1,26 @@
+//! What the engine asks of its surroundings, in the order in which it must happen.
+
+use crate::identity::{ConnectionId, ShardId};
+use crate::record::Record;
+use crate::report::Report;
+use crate::shard_message::ShardMessage;
+
+/// One thing to do. Effects come out in order: a `Persist` before the `Flush` of what depends on it.
+#[derive(Debug)]
+pub enum Effect {
+    /// Make this durable before any `Flush` that comes after it.
+    Persist(Record),
+    /// The connection has bytes to write: [`crate::Engine::output`]. One a round and connection.
+    Flush(ConnectionId),
+    /// Write what `output` still has, then close the socket and call [`crate::Engine::detach`].
+    Close(ConnectionId),
+    /// Read no more from this connection and do not call `receive` until `Resume`: a receiver of
+    /// its messages is behind.
+    Pause(ConnectionId),
+    /// Call `receive` with what was left over, then read again.
+    Resume(ConnectionId),
+    /// Hand this to another shard, in order and without loss.
+    Forward(ShardId, ShardMessage),
+    /// Something an operator may want to know.
+    Report(Report),
+}

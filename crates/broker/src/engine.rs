@@ -1,0 +1,345 @@
+//! One shard: the entry points, and who does what for each packet.
+
+use std::sync::Arc;
+
+use access::{Policy, UserId};
+use mqtt::{AckProperties, DecodeLimits, Decoded, Packet, ReasonCode, Timestamp};
+
+use crate::client_view::{ClientView, Counters};
+use crate::detach::{Ending, WillFate};
+use crate::effect::Effect;
+use crate::hub::Hub;
+use crate::identity::{ConnectionId, SessionIdentity, SessionKeyRef, SessionRef, ShardId};
+use crate::outbox::Outbox;
+use crate::report::{DecisionId, DisconnectCause, SessionEnd};
+use crate::round::Round;
+use crate::routes::RouteCache;
+use crate::sessions::Sessions;
+use crate::shard_message::{Body, ShardMessage};
+use crate::timers::{Timer, Timers};
+
+/// One shard of the broker: the sessions that [`crate::shard_of`] gives it, and their connections.
+///
+/// Call in what happened, then take all effects by [`Engine::poll_effect`] until there is none: that
+/// is one round. Several connections' input may go into one round.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) shard: Shard,
+    pub(crate) routes: RouteCache,
+    pub(crate) scratch: Vec<u8>,
+}
+
+/// The engine without its routes, so that a route can be read while its messages are delivered.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) id: ShardId,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) sessions: Sessions,
+    pub(crate) round: Round,
+    pub(crate) timers: Timers,
+    pub(crate) frames: Vec<u8>,
+}
+
+impl Engine {
+    /// The engine of one shard, without sessions.
+    #[must_use]
+    pub fn new(shard: ShardId, hub: Arc<Hub>) -> Engine {
+        let policy = hub.policy();
+        let seed = hub.hash_seed();
+        let mut round = Round::new(shard, hub.shards());
+        round.policy_generation = policy.generation();
+        Engine {
+            routes: RouteCache::new(hub.limits().route_cache_targets_max, seed),
+            scratch: Vec::new(),
+            shard: Shard {
+                id: shard,
+                policy,
+                sessions: Sessions::new(shard, seed),
+                round,
+                timers: Timers::default(),
+                frames: Vec::new(),
+                hub,
+            },
+        }
+    }
+
+    /// Takes in what a client sent and returns how many bytes of it are used up; the caller keeps the
+    /// rest and puts what comes next behind it. All whole packets are used, unless the connection
+    /// is paused on the way. Errors become effects.
+    pub fn receive(&mut self, id: ConnectionId, input: &[u8], now: Timestamp) -> usize {
+        self.take_policy(now);
+        let Some((session, connection)) = self.shard.sessions.online(id) else {
+            return input.len();
+        };
+        let writer = Arc::clone(&session.identity);
+        let version = connection.version;
+        let limits = DecodeLimits { packet_size_max: self.shard.hub.limits().packet_size_max };
+        let mut used = 0;
+        while let Some((_, connection)) = self.shard.sessions.online(id) {
+            if connection.holds > 0 {
+                break;
+            }
+            match mqtt::decode(input.get(used..).unwrap_or_default(), version, &limits) {
+                Ok(Decoded::Incomplete) => break,
+                Ok(Decoded::Packet { packet, length }) => {
+                    used += length;
+                    self.receive_packet(id, &writer, packet, now);
+                }
+                Err(error) => self.end_by_protocol(id, error.reason, error.detail, now),
+            }
+        }
+        let Some(session) = self.shard.sessions.online_mut(id) else { return input.len() };
+        if let Some(connection) = session.connection.as_mut() {
+            connection.keep_alive.received(now);
+            let bytes = u64::try_from(used).unwrap_or(u64::MAX);
+            connection.traffic.bytes_in += bytes;
+            self.shard.round.counters.bytes_in += bytes;
+        }
+        used
+    }
+
+    /// What is to be written to the connection now.
+    #[must_use]
+    pub fn output(&self, id: ConnectionId) -> &[u8] {
+        self.shard.outbox(id).map(Outbox::bytes).unwrap_or_default()
+    }
+
+    /// Says that the first `bytes` of [`Engine::output`] are written. More may follow.
+    pub fn advance_output(&mut self, id: ConnectionId, bytes: usize, now: Timestamp) {
+        self.shard.advance_output(id, bytes, now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.take_policy(now);
+        if self.shard.id == ShardId(0) {
+            self.shard.hub.retained.remove_expired(now);
+        }
+        while let Some(timer) = self.shard.timers.pop_due(now) {
+            match timer {
+                Timer::KeepAlive(id) => self.check_keep_alive(id, now),
+                Timer::Pressure(id) => self.shard.give_up_pressure(id, now),
+                Timer::Linger(id) => self.shard.forget_closing(id),
+                Timer::Will(place) => self.fire_due_will(place, now),
+                Timer::SessionExpiry(place) => self.expire_session(place, now),
+            }
+        }
+    }
+
+    /// When [`Engine::handle_timeout`] is to be called next.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        let retained =
+            (self.shard.id == ShardId(0)).then(|| self.shard.hub.retained.next_expiry()).flatten();
+        [self.shard.timers.next(), retained].into_iter().flatten().min()
+    }
+
+    /// Takes in what another shard forwarded.
+    pub fn handle_message(&mut self, message: ShardMessage, now: Timestamp) {
+        self.take_policy(now);
+        match message.0 {
+            Body::Publishes(batch) => self.shard.deliver_batch(&batch, now),
+            Body::Delivered(shard, bytes) => self.shard.open_window(shard, bytes, now),
+            Body::Hold(id) => self.shard.hold_connection(id),
+            Body::Release(id) => self.shard.release_connection(id, now),
+        }
+    }
+
+    /// Tells the engine that the hub's policy was swapped: every session is judged again. Without
+    /// this call the engine does it before the next packet it looks at.
+    pub fn policy_changed(&mut self, now: Timestamp) {
+        self.take_policy(now);
+    }
+
+    /// Ends the connection of this session, with `reason` for an MQTT 5 client, and the session with
+    /// it; an offline one as well. False if there is no such session.
+    pub fn kick(
+        &mut self,
+        user: UserId,
+        client_id: &str,
+        reason: ReasonCode,
+        now: Timestamp,
+    ) -> bool {
+        self.take_policy(now);
+        let Some(place) = self.shard.sessions.find(&SessionKeyRef { user, client_id }) else {
+            return false;
+        };
+        let cause = DisconnectCause::Kicked(reason);
+        self.end_connection(place, Ending::told(cause, reason, WillFate::Publish), now);
+        self.end_session(place, SessionEnd::Kicked, now);
+        true
+    }
+
+    /// Ends every connection, with 0x8B for MQTT 5 clients. Wills are published as the standard says;
+    /// sessions stay.
+    pub fn shut_down(&mut self, now: Timestamp) {
+        self.take_policy(now);
+        let ending = Ending::told(
+            DisconnectCause::ShuttingDown,
+            ReasonCode::ServerShuttingDown,
+            WillFate::Publish,
+        );
+        for place in self.shard.sessions.places() {
+            self.end_connection(place, ending, now);
+        }
+    }
+
+    /// Every session of this shard, online and offline.
+    #[must_use]
+    pub fn clients(&self) -> Vec<ClientView> {
+        self.shard.sessions.iter().map(crate::session::Session::view).collect()
+    }
+
+    /// What this shard has done so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let sessions = &self.shard.sessions;
+        Counters {
+            sessions: sessions.len(),
+            queued: sessions.iter().map(|session| session.queue.len()).sum(),
+            ..self.shard.round.counters
+        }
+    }
+
+    /// The next thing to do, in order; `None` ends the round.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.shard.round.poll()
+    }
+
+    fn receive_packet(
+        &mut self,
+        id: ConnectionId,
+        writer: &Arc<SessionIdentity>,
+        packet: Packet<'_>,
+        now: Timestamp,
+    ) {
+        if let Packet::Publish(publish) = &packet {
+            return self.receive_publish(id, writer, publish, now);
+        }
+        if let Err(error) = packet.check_from_client() {
+            return self.end_by_protocol(id, error.reason, error.detail, now);
+        }
+        match packet {
+            Packet::PubAck(ack) => self.receive_puback(id, &ack, now),
+            Packet::PubRec(ack) => self.receive_pubrec(id, &ack, now),
+            Packet::PubRel(ack) => self.receive_pubrel(id, &ack),
+            Packet::PubComp(ack) => self.receive_pubcomp(id, &ack, now),
+            Packet::Subscribe(subscribe) => self.receive_subscribe(id, subscribe, now),
+            Packet::Unsubscribe(unsubscribe) => self.receive_unsubscribe(id, &unsubscribe),
+            Packet::PingReq => self.shard.reply(id, &Packet::PingResp),
+            Packet::Disconnect(disconnect) => self.receive_disconnect(id, &disconnect, now),
+            // `check_from_client` has refused these; were it to let one pass, it ends here.
+            Packet::Publish(_)
+            | Packet::Connect(_)
+            | Packet::ConnAck(_)
+            | Packet::SubAck(_)
+            | Packet::UnsubAck(_)
+            | Packet::PingResp
+            | Packet::Auth(_) => {
+                self.end_by_protocol(
+                    id,
+                    ReasonCode::ProtocolError,
+                    "packet is not for a server",
+                    now,
+                );
+            }
+        }
+    }
+
+    fn check_keep_alive(&mut self, id: ConnectionId, now: Timestamp) {
+        let Some(session) = self.shard.sessions.online_mut(id) else { return };
+        let place = session.identity.place;
+        let Some(connection) = session.connection.as_mut() else { return };
+        if connection.holds > 0 {
+            // It is the broker that does not read.
+            connection.keep_alive.received(now);
+        }
+        connection.keep_alive_armed = connection.keep_alive.deadline().filter(|due| *due > now);
+        if let Some(due) = connection.keep_alive_armed {
+            return self.shard.timers.arm(due, Timer::KeepAlive(id));
+        }
+        // [MQTT-3.1.2-22] One and a half times the keep-alive without a packet.
+        let ending = Ending::told(
+            DisconnectCause::KeepAlive,
+            ReasonCode::KeepAliveTimeout,
+            WillFate::Publish,
+        );
+        self.end_connection(place, ending, now);
+    }
+
+    fn expire_session(&mut self, place: SessionRef, now: Timestamp) {
+        if let Some(session) = self.shard.sessions.get_mut(place) {
+            session.expires_at = None;
+            self.end_session(place, SessionEnd::Expired, now);
+        }
+    }
+}
+
+impl Shard {
+    /// Writes an answer into the connection's outbox.
+    pub(crate) fn reply(&mut self, id: ConnectionId, packet: &Packet<'_>) {
+        let Some(session) = self.sessions.online_mut(id) else { return };
+        let Some(connection) = session.connection.as_mut() else { return };
+        let out = connection.outbox.writer(&mut self.round.pool);
+        let before = out.len();
+        mqtt::encode(packet, connection.version, out);
+        if u32::try_from(out.len() - before).is_ok_and(|size| size > connection.packet_size_max) {
+            // [MQTT-3.1.2-24] Nothing larger than the client takes is ever sent.
+            return out.truncate(before);
+        }
+        self.round.flush(connection.id, &mut connection.flush_mark);
+    }
+
+    /// What an MQTT 5 client that wants to know is told of refusals: never why, but what to ask for.
+    pub(crate) fn refusal_properties(
+        &self,
+        id: ConnectionId,
+        decisions: &[DecisionId],
+    ) -> AckProperties {
+        let Some((_, connection)) = self.sessions.online(id) else {
+            return AckProperties::default();
+        };
+        // [MQTT-3.1.2-29], [MQTT-3.4.2-2]
+        let is_told = connection.wants_problem_information
+            && connection.packet_size_max >= REASON_PACKET_SIZE_MIN
+            && !decisions.is_empty();
+        let ids = decisions.iter().take(DECISIONS_TOLD_MAX).map(DecisionId::to_string);
+        let text =
+            is_told.then(|| format!("refused, decision {}", ids.collect::<Vec<_>>().join(" ")));
+        AckProperties { reason_string: text, user_properties: Vec::new() }
+    }
+
+    fn outbox(&self, id: ConnectionId) -> Option<&Outbox> {
+        match self.sessions.online(id) {
+            Some((_, connection)) => Some(&connection.outbox),
+            None => self.sessions.closing(id).map(|closing| &closing.outbox),
+        }
+    }
+
+    fn advance_output(&mut self, id: ConnectionId, bytes: usize, now: Timestamp) {
+        let Shard { sessions, round, .. } = self;
+        let Some(session) = sessions.online_mut(id) else {
+            let Some(closing) = sessions.closing_mut(id) else { return };
+            closing.outbox.advance(bytes, &mut round.pool);
+            if closing.outbox.is_empty() {
+                self.forget_closing(id);
+            }
+            return;
+        };
+        let place = session.identity.place;
+        let Some(connection) = session.connection.as_mut() else { return };
+        let count = u64::try_from(bytes.min(connection.outbox.len())).unwrap_or(u64::MAX);
+        connection.outbox.advance(bytes, &mut round.pool);
+        connection.traffic.bytes_out += count;
+        round.counters.bytes_out += count;
+        if connection.outbox.len() <= self.hub.limits().outbox_pressure_bytes / 2 {
+            self.caught_up(place, now);
+        }
+    }
+}
+
+/// A client that takes only smaller packets is told no reasons.
+const REASON_PACKET_SIZE_MIN: u32 = 4096;
+/// Of many refused filters so many decisions are told.
+const DECISIONS_TOLD_MAX: usize = 8;

@@ -1,0 +1,139 @@
+//! What all shards share: subscriptions, retained messages, the policy, and the counts that bound
+//! the whole broker. The hot path reads only generations of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use access::{Policy, UserId};
+use arc_swap::ArcSwap;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use crate::limits::Limits;
+use crate::retained::RetainedStore;
+use crate::subscription_table::SubscriptionTable;
+
+/// The shared part of a broker; each [`crate::Engine`] is made on it.
+#[derive(Debug)]
+pub struct Hub {
+    limits: Limits,
+    shards: usize,
+    policy: Arc<ArcSwap<Policy>>,
+    pub(crate) table: SubscriptionTable,
+    pub(crate) retained: RetainedStore,
+    hash_seed: u64,
+    connections: AtomicUsize,
+    sessions: Mutex<SessionCounts>,
+}
+
+#[derive(Debug, Default)]
+struct SessionCounts {
+    total: usize,
+    by_user: HashMap<UserId, usize>,
+}
+
+impl Hub {
+    /// A hub for `shards` engines (1 to 65,535) that judge by whatever `policy` holds. `hash_seed` is
+    /// random and secret, so that no peer can choose names that collide.
+    #[must_use]
+    pub fn new(
+        policy: Arc<ArcSwap<Policy>>,
+        shards: usize,
+        limits: Limits,
+        hash_seed: u64,
+    ) -> Arc<Hub> {
+        Arc::new(Hub {
+            shards: shards.clamp(1, usize::from(u16::MAX)),
+            retained: RetainedStore::new(limits.retained_messages_max, limits.retained_bytes_max),
+            limits,
+            policy,
+            table: SubscriptionTable::new(),
+            hash_seed,
+            connections: AtomicUsize::new(0),
+            sessions: Mutex::new(SessionCounts::default()),
+        })
+    }
+
+    /// The bounds of the broker.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How many engines share this hub.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards
+    }
+
+    /// How many messages are retained, and their bytes.
+    #[must_use]
+    pub fn retained_usage(&self) -> (usize, usize) {
+        self.retained.usage()
+    }
+
+    /// Live connections of all shards.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn hash_seed(&self) -> u64 {
+        self.hash_seed
+    }
+
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    pub(crate) fn is_policy(&self, policy: &Arc<Policy>) -> bool {
+        Arc::ptr_eq(&self.policy.load(), policy)
+    }
+
+    /// Takes a place for a connection, if one is left.
+    pub(crate) fn enter_connection(&self, is_takeover: bool) -> Result<(), &'static str> {
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        if before >= self.limits.connections_max && !is_takeover {
+            self.leave_connection();
+            return Err("connections_max");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn leave_connection(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Takes a place for a session of this user, if one is left.
+    pub(crate) fn enter_session(&self, user: UserId) -> Result<(), &'static str> {
+        let mut sessions = self.sessions.lock();
+        if sessions.total >= self.limits.sessions_max {
+            return Err("sessions_max");
+        }
+        let of_user = sessions.by_user.entry(user).or_insert(0);
+        if *of_user >= self.limits.sessions_per_user_max {
+            return Err("sessions_per_user_max");
+        }
+        *of_user += 1;
+        sessions.total += 1;
+        Ok(())
+    }
+
+    /// Takes the place back that a session gave up a moment ago for its successor.
+    pub(crate) fn enter_session_again(&self, user: UserId) {
+        let mut sessions = self.sessions.lock();
+        *sessions.by_user.entry(user).or_insert(0) += 1;
+        sessions.total += 1;
+    }
+
+    pub(crate) fn leave_session(&self, user: UserId) {
+        let mut sessions = self.sessions.lock();
+        sessions.total = sessions.total.saturating_sub(1);
+        if let Some(of_user) = sessions.by_user.get_mut(&user) {
+            *of_user = of_user.saturating_sub(1);
+            if *of_user == 0 {
+                sessions.by_user.remove(&user);
+            }
+        }
+    }
+}

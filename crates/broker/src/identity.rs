@@ -1,0 +1,92 @@
+//! Names of things inside the engine: shards, connections, sessions.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use access::{UserId, UserName};
+use foldhash::fast::FixedState;
+
+/// One shard of the broker: an index below the number of shards.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(pub u16);
+
+/// One network connection of one shard. Never used again once the connection is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId {
+    pub(crate) slot: u32,
+    pub(crate) serial: u32,
+}
+
+/// Where a session lives. The serial tells a session from an earlier one in the same slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SessionRef {
+    pub(crate) shard: ShardId,
+    pub(crate) slot: u32,
+    pub(crate) serial: u32,
+}
+
+/// What a session is known by: nobody reaches another user's session by its client id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SessionKey {
+    /// The user the session belongs to.
+    pub user: UserId,
+    /// The client id, unique within the user.
+    pub client_id: Arc<str>,
+}
+
+/// A [`SessionKey`] to look up by, without owning the client id.
+#[derive(Hash)]
+pub(crate) struct SessionKeyRef<'a> {
+    pub(crate) user: UserId,
+    pub(crate) client_id: &'a str,
+}
+
+impl hashbrown::Equivalent<SessionKey> for SessionKeyRef<'_> {
+    fn equivalent(&self, key: &SessionKey) -> bool {
+        self.user == key.user && *self.client_id == *key.client_id
+    }
+}
+
+/// The part of a session that every shard may read: who it is, where it is, whether it is online.
+#[derive(Debug)]
+pub(crate) struct SessionIdentity {
+    pub(crate) key: SessionKey,
+    pub(crate) place: SessionRef,
+    pub(crate) is_online: AtomicBool,
+}
+
+/// Where a connection came from, for log, audit and `client list`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The client's address.
+    pub address: SocketAddr,
+    /// The listener's name: `mqtt`, `mqtts`, `ws`, `https`.
+    pub listener: Arc<str>,
+}
+
+/// Who a client is, for reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientName {
+    /// The user's id.
+    pub user: UserId,
+    /// The user's name at login.
+    pub user_name: UserName,
+    /// The client id.
+    pub client_id: Arc<str>,
+    /// Where the (last) connection came from.
+    pub peer: Peer,
+}
+
+/// The shard that owns the session of this user and client id, the same for every caller.
+#[must_use]
+pub fn shard_of(user: UserId, client_id: &str, shards: usize) -> ShardId {
+    let mut hasher = FixedState::with_seed(SHARD_SEED).build_hasher();
+    user.hash(&mut hasher);
+    client_id.hash(&mut hasher);
+    let shards = u64::try_from(shards.max(1)).unwrap_or(1);
+    ShardId(u16::try_from(hasher.finish() % shards).unwrap_or(0))
+}
+
+const SHARD_SEED: u64 = 0x636f_756e_7465_7273;

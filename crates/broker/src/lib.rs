@@ -1,0 +1,59 @@
+//! The engine: sessions, routing, retained messages and wills. Events in, effects out.
+//!
+//! One [`Engine`] is one shard: it owns the sessions that [`shard_of`] gives it and their
+//! connections; all shards share one [`Hub`]. Bytes, time and messages of other shards go in by
+//! method calls; [`Engine::poll_effect`] says what is to be done. The crate does no I/O, reads no
+//! clock, draws no randomness.
+//!
+//! Invariants:
+//! - Nothing is routed without a `PublishPermit`, to the topic inside it; nothing is subscribed
+//!   without a `SubscribePermit`; nothing is delivered past the deliver gate (`gate.rs`).
+//! - What a session holds (subscriptions, queue, in flight, will) has been judged under the
+//!   engine's policy; a newer policy is taken before the next packet is looked at.
+//! - Everything a peer can fill has a bound in [`Limits`].
+
+mod acknowledge;
+mod attach;
+mod client_view;
+mod connection;
+mod deliver;
+mod detach;
+mod effect;
+mod engine;
+mod gate;
+mod hub;
+mod identity;
+mod limits;
+mod message;
+mod outbox;
+mod pressure;
+mod publish;
+mod record;
+mod rejudge;
+mod report;
+mod retained;
+mod round;
+mod routes;
+mod session;
+mod sessions;
+mod shard_message;
+mod subscribe;
+mod subscription_table;
+mod timers;
+mod will;
+
+pub use attach::{Attach, AttachRefusal, AttachRefused};
+pub use client_view::{ClientView, Counters, SubscriptionView, Traffic};
+pub use detach::ConnectionLost;
+pub use effect::Effect;
+pub use engine::Engine;
+pub use hub::Hub;
+pub use identity::{ClientName, ConnectionId, Peer, SessionKey, ShardId, shard_of};
+pub use limits::{DeniedPublish, Limits, Persistence, QueueFull};
+pub use message::Message;
+pub use record::Record;
+pub use report::{
+    DecisionId, DisconnectCause, DropRule, Refusal, RefusalReason, RefusedAction, Report,
+    SessionEnd,
+};
+pub use shard_message::ShardMessage;

@@ -1,0 +1,175 @@
+//! Back-pressure: a publisher that is faster than a receiver is held back until the receiver has
+//! caught up, or its patience with the receiver is over.
+
+use mqtt::Timestamp;
+
+use crate::connection::{Connection, Pressure};
+use crate::engine::Shard;
+use crate::identity::{ConnectionId, SessionRef, ShardId};
+use crate::limits::Limits;
+use crate::report::{DropRule, Report};
+use crate::round::Round;
+use crate::session::Session;
+use crate::shard_message::Body;
+use crate::timers::{Timer, Timers};
+
+impl Connection {
+    /// Notes that this receiver is behind and `source` has more for it. True if the source is to
+    /// be held back.
+    fn press(
+        &mut self,
+        source: (ShardId, ConnectionId),
+        patience_ms: u64,
+        timers: &mut Timers,
+        now: Timestamp,
+    ) -> bool {
+        let id = self.id;
+        let pressure = self.pressure.get_or_insert_with(|| {
+            let due = now.plus_ms(patience_ms);
+            timers.arm(due, Timer::Pressure(id));
+            Box::new(Pressure { waiters: Vec::new(), due, is_given_up: false })
+        });
+        if pressure.is_given_up || pressure.waiters.contains(&source) {
+            return false;
+        }
+        pressure.waiters.push(source);
+        true
+    }
+}
+
+/// Whether messages pile up for this session's client.
+pub(crate) fn is_behind(session: &Session, limits: &Limits) -> bool {
+    let Some(connection) = session.connection.as_ref() else { return false };
+    connection.outbox.len() > limits.outbox_pressure_bytes
+        || session.queue.len() > limits.queue_messages_max / 4
+        || session.queue.bytes() > limits.queue_bytes_max / 4
+}
+
+impl Shard {
+    /// Holds the source back if the receiver is behind.
+    pub(crate) fn press(
+        &mut self,
+        place: SessionRef,
+        source: Option<(ShardId, ConnectionId)>,
+        now: Timestamp,
+    ) {
+        let Some(source) = source else { return };
+        let Shard { sessions, timers, hub, .. } = self;
+        let limits = hub.limits();
+        let Some(session) = sessions.get_mut(place) else { return };
+        if !is_behind(session, limits) {
+            return;
+        }
+        let Some(connection) = session.connection.as_mut() else { return };
+        if connection.press(source, limits.slow_consumer_patience_ms, timers, now) {
+            if source.0 == self.id {
+                self.hold_connection(source.1);
+            } else {
+                self.round.send(source.0, Body::Hold(source.1));
+            }
+        }
+    }
+
+    pub(crate) fn hold_connection(&mut self, id: ConnectionId) {
+        let Some(session) = self.sessions.online_mut(id) else { return };
+        let Some(connection) = session.connection.as_mut() else { return };
+        connection.holds += 1;
+        if connection.holds == 1 {
+            self.round.pause(id);
+        }
+    }
+
+    pub(crate) fn release_connection(&mut self, id: ConnectionId, now: Timestamp) {
+        let Some(session) = self.sessions.online_mut(id) else { return };
+        let Some(connection) = session.connection.as_mut() else { return };
+        let before = connection.holds;
+        connection.holds = before.saturating_sub(1);
+        if before == 1 {
+            connection.keep_alive.received(now);
+            self.round.resume(id);
+        }
+    }
+
+    /// The connection's outbox has room again.
+    pub(crate) fn caught_up(&mut self, place: SessionRef, now: Timestamp) {
+        self.pump(place, now);
+        let Shard { sessions, round, timers, hub, .. } = self;
+        let Some(session) = sessions.get_mut(place) else { return };
+        if is_behind(session, hub.limits()) {
+            return;
+        }
+        let client = &session.client;
+        let Some(connection) = session.connection.as_mut() else { return };
+        if let Some(dropped) = connection.slow.take().filter(|dropped| *dropped > 0) {
+            let (client, rule) = (client.clone(), DropRule::OutboxFull);
+            round.report(Report::SlowConsumer { client, rule, dropped });
+        }
+        if let Some(pressure) = connection.pressure.take() {
+            timers.disarm(Some(pressure.due), Timer::Pressure(connection.id));
+            self.release_waiters(&pressure.waiters, now);
+        }
+    }
+
+    /// Patience is over: from now on messages are dropped by rule instead.
+    pub(crate) fn give_up_pressure(&mut self, id: ConnectionId, now: Timestamp) {
+        let Some(session) = self.sessions.online_mut(id) else { return };
+        let client = session.client.clone();
+        let Some(connection) = session.connection.as_mut() else { return };
+        let Some(pressure) = connection.pressure.as_mut() else { return };
+        pressure.is_given_up = true;
+        let waiters = std::mem::take(&mut pressure.waiters);
+        self.round.report(Report::SlowConsumer {
+            client,
+            rule: DropRule::PatienceOver,
+            dropped: 0,
+        });
+        self.release_waiters(&waiters, now);
+    }
+
+    /// Lets go of everybody who waits for a connection that has ended.
+    pub(crate) fn drop_pressure(&mut self, connection: &mut Connection, now: Timestamp) {
+        if let Some(pressure) = connection.pressure.take() {
+            self.timers.disarm(Some(pressure.due), Timer::Pressure(connection.id));
+            self.release_waiters(&pressure.waiters, now);
+        }
+    }
+
+    /// Another shard has taken in what was on its way.
+    pub(crate) fn open_window(&mut self, shard: ShardId, bytes: usize, now: Timestamp) {
+        let window = self.hub.limits().shard_window_bytes;
+        for id in self.round.delivered(shard, bytes, window / 2) {
+            self.release_connection(id, now);
+        }
+    }
+
+    fn release_waiters(&mut self, waiters: &[(ShardId, ConnectionId)], now: Timestamp) {
+        for (shard, id) in waiters {
+            if *shard == self.id {
+                self.release_connection(*id, now);
+            } else {
+                self.round.send(*shard, Body::Release(*id));
+            }
+        }
+    }
+}
+
+/// Counts messages that were dropped because the receiver is slow, and reports the first.
+pub(crate) fn count_dropped(session: &mut Session, round: &mut Round, rule: DropRule, count: u64) {
+    if count == 0 {
+        return;
+    }
+    round.counters.dropped += count;
+    let client = session.client.clone();
+    let is_first = match session.connection.as_mut() {
+        Some(connection) => {
+            connection.traffic.dropped += count;
+            let is_first = connection.slow.is_none();
+            *connection.slow.get_or_insert(0) += if is_first { 0 } else { count };
+            is_first
+        }
+        None => !std::mem::replace(&mut session.is_overflow_reported, true),
+    };
+    if is_first {
+        round.report(Report::SlowConsumer { client, rule, dropped: count });
+    }
+}

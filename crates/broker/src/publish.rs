@@ -1,0 +1,264 @@
+//! PUBLISH from a client: resolve the alias, add the prefix, judge, and route exactly that topic.
+
+use std::sync::Arc;
+
+use access::Denial;
+use mqtt::{
+    Ack, Arrival, InboundAliases, Packet, ProtocolError, Publish, Qos, ReasonCode, Timestamp,
+};
+use topic::TopicName;
+
+use crate::connection::CachedTopic;
+use crate::detach::Ending;
+use crate::engine::{Engine, Shard};
+use crate::gate;
+use crate::identity::{ConnectionId, SessionIdentity};
+use crate::limits::DeniedPublish;
+use crate::message::{Message, Publication};
+use crate::record::Record;
+use crate::report::{RefusalReason, RefusedAction, Report};
+use crate::routes::RouteIndex;
+
+/// How routing a PUBLISH began.
+enum Judged {
+    Route(RouteIndex),
+    Denied(Box<str>, Denial),
+    Broken(ProtocolError),
+}
+
+impl Engine {
+    pub(crate) fn receive_publish(
+        &mut self,
+        id: ConnectionId,
+        writer: &Arc<SessionIdentity>,
+        publish: &Publish<'_>,
+        now: Timestamp,
+    ) {
+        self.count_in(id);
+        if publish.properties.has_subscription_identifier() {
+            // [MQTT-3.3.4-6]
+            let detail = "subscription identifier from a client";
+            return self.end_by_protocol(id, ReasonCode::ProtocolError, detail, now);
+        }
+        // The alias is set by a repeated message too, and before anything is judged (flaw 17).
+        let judged = self.judge_publish(id, publish);
+        let is_first = match self.begin_inbound(id, publish) {
+            Ok(arrival) => arrival == Arrival::First,
+            Err(error) => return self.end_by_protocol(id, error.reason, error.detail, now),
+        };
+        let route = match judged {
+            Judged::Route(route) => route,
+            Judged::Broken(error) => {
+                return self.end_by_protocol(id, error.reason, error.detail, now);
+            }
+            Judged::Denied(topic, denial) => {
+                return self.refuse_publish(id, publish, is_first, (&topic, denial), now);
+            }
+        };
+        let mut reason = ReasonCode::Success;
+        if is_first {
+            self.publish_permitted(id, writer, publish, route, now);
+            if self.routes.get(route).is_some_and(crate::routes::Route::is_empty) {
+                reason = ReasonCode::NoMatchingSubscribers;
+            }
+        }
+        if let Some(packet_id) = publish.packet_id {
+            self.acknowledge_publish(id, publish.qos, Ack::new(packet_id, reason));
+        }
+    }
+
+    /// Where a message on this permitted topic goes. Takes the topic out of the permit.
+    pub(crate) fn find_route(&mut self, topic: &TopicName) -> RouteIndex {
+        self.routes.refresh(&self.shard.hub, &self.shard.policy);
+        self.routes.find(topic, self.shard.id, &self.shard.hub, &self.shard.policy)
+    }
+
+    /// Hands a permitted message to the retained store and to all receivers.
+    pub(crate) fn route(
+        &mut self,
+        route: RouteIndex,
+        publication: &Publication<'_>,
+        now: Timestamp,
+    ) {
+        let message = publication.retain.then(|| self.shard.retain(publication, now)).flatten();
+        if let Some(route) = self.routes.get(route) {
+            self.shard.deliver_all(route, publication, message, now);
+        }
+    }
+
+    fn publish_permitted(
+        &mut self,
+        id: ConnectionId,
+        writer: &Arc<SessionIdentity>,
+        publish: &Publish<'_>,
+        route: RouteIndex,
+        now: Timestamp,
+    ) {
+        let properties = &publish.properties;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        if !properties.is_empty() {
+            properties.forwardable(&mut scratch);
+        }
+        let Some(found) = self.routes.get(route) else { return };
+        let publication = Publication {
+            topic: &found.topic,
+            qos: publish.qos,
+            retain: publish.retain,
+            forwardable: &scratch,
+            payload: publish.payload,
+            writer,
+            source: Some(id),
+            expires_at: properties
+                .message_expiry_interval_s()
+                .map(|seconds| now.plus_s(u64::from(seconds))),
+        };
+        let message = publish.retain.then(|| self.shard.retain(&publication, now)).flatten();
+        self.shard.deliver_all(found, &publication, message, now);
+        self.scratch = scratch;
+    }
+
+    /// The publish gate, by way of the connection's cache: one look-up for a repeated topic.
+    fn judge_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Judged {
+        let Engine { shard, routes, .. } = self;
+        let limits = shard.hub.limits();
+        routes.refresh(&shard.hub, &shard.policy);
+        let Some(session) = shard.sessions.online_mut(id) else { return denied("", Denial::Gone) };
+        let Some(connection) = session.connection.as_deref_mut() else {
+            return denied("", Denial::Gone);
+        };
+        let topic = if publish.properties.topic_alias().is_some() {
+            let aliases = connection
+                .aliases_in
+                .get_or_insert_with(|| Box::new(InboundAliases::new(limits.topic_alias_max)));
+            match aliases.resolve(publish) {
+                Ok(resolved) => resolved.topic,
+                Err(error) => return Judged::Broken(error),
+            }
+        } else {
+            publish.topic
+        };
+        if let Some(cached) = connection.permits.get(topic, shard.policy.generation()) {
+            if routes.get(cached.route).is_none() {
+                let permitted = cached.permit.topic();
+                cached.route = routes.find(permitted, shard.id, &shard.hub, &shard.policy);
+            }
+            return Judged::Route(cached.route);
+        }
+        let permit = match session.rights.as_ref().map(|rights| gate::publish(rights, topic)) {
+            Some(Ok(permit)) => permit,
+            Some(Err(denial)) => return denied(topic, denial),
+            None => return denied(topic, Denial::Gone),
+        };
+        let route = routes.find(permit.topic(), shard.id, &shard.hub, &shard.policy);
+        connection.permits.put(
+            topic,
+            CachedTopic { permit, route },
+            limits.permit_cache_topics_max,
+        );
+        Judged::Route(route)
+    }
+
+    fn begin_inbound(
+        &mut self,
+        id: ConnectionId,
+        publish: &Publish<'_>,
+    ) -> Result<Arrival, ProtocolError> {
+        let Some(packet_id) = publish.packet_id else { return Ok(Arrival::First) };
+        let Some(session) = self.shard.sessions.online_mut(id) else { return Ok(Arrival::First) };
+        let arrival = session.inbound.begin(publish.qos, packet_id)?;
+        let is_durable = session.is_durable(self.shard.hub.limits());
+        if is_durable && publish.qos == Qos::ExactlyOnce && arrival == Arrival::First {
+            let key = session.identity.key.clone();
+            self.shard.round.persist(Record::ReceivedPut { key, packet_id });
+        }
+        Ok(arrival)
+    }
+
+    fn acknowledge_publish(&mut self, id: ConnectionId, qos: Qos, ack: Ack) {
+        let Some(session) = self.shard.sessions.online_mut(id) else { return };
+        let packet_id = ack.packet_id;
+        match qos {
+            Qos::AtMostOnce => {}
+            Qos::AtLeastOnce => {
+                session.inbound.acked(packet_id);
+                self.shard.reply(id, &Packet::PubAck(ack));
+            }
+            Qos::ExactlyOnce => {
+                // [MQTT-4.3.3-9] A PUBREC with an error ends the exchange.
+                if ack.reason.is_error() {
+                    session.inbound.refused(packet_id);
+                    if session.is_durable(self.shard.hub.limits()) {
+                        let key = session.identity.key.clone();
+                        self.shard.round.persist(Record::ReceivedRemove { key, packet_id });
+                    }
+                }
+                self.shard.reply(id, &Packet::PubRec(ack));
+            }
+        }
+    }
+
+    /// Not routed; MQTT 5 is told, 3.1.1 cannot be.
+    fn refuse_publish(
+        &mut self,
+        id: ConnectionId,
+        publish: &Publish<'_>,
+        is_first: bool,
+        (topic, denial): (&str, Denial),
+        now: Timestamp,
+    ) {
+        let Some((session, connection)) = self.shard.sessions.online(id) else { return };
+        let place = session.identity.place;
+        let is_v5 = connection.version.is_v5();
+        self.shard.round.counters.refused_publishes += 1;
+        let (action, reason) = (RefusedAction::Publish, RefusalReason::Denied(denial));
+        let decision = self.shard.round.refuse(&session.client, action, topic, reason);
+        let rule = self.shard.hub.limits().denied_publish;
+        if rule == DeniedPublish::Close && !(is_v5 && publish.packet_id.is_some()) {
+            return self.end_connection(place, Ending::denied_publish(), now);
+        }
+        let Some(packet_id) = publish.packet_id else { return };
+        // A repeated QoS 2 message was accepted before: its exchange goes on to its end.
+        let ack = if is_v5 && is_first {
+            let properties = self.shard.refusal_properties(id, &[decision]);
+            Ack { packet_id, reason: ReasonCode::NotAuthorized, properties }
+        } else {
+            Ack::new(packet_id, ReasonCode::Success)
+        };
+        self.acknowledge_publish(id, publish.qos, ack);
+    }
+
+    fn count_in(&mut self, id: ConnectionId) {
+        self.shard.round.counters.messages_in += 1;
+        if let Some(session) = self.shard.sessions.online_mut(id)
+            && let Some(connection) = session.connection.as_mut()
+        {
+            connection.traffic.messages_in += 1;
+        }
+    }
+}
+
+impl Shard {
+    /// [MQTT-3.3.1-5], [MQTT-3.3.1-6] Keeps the message as its topic's last one, or removes that.
+    /// Gives the message back if it was made for that.
+    fn retain(&mut self, publication: &Publication<'_>, now: Timestamp) -> Option<Arc<Message>> {
+        let is_durable = self.hub.limits().persistence == crate::Persistence::On;
+        if publication.payload.is_empty() {
+            if self.hub.retained.remove(publication.topic) && is_durable {
+                self.round.persist(Record::RetainedRemove(publication.topic.clone()));
+            }
+            return None;
+        }
+        let message = publication.to_message();
+        if self.hub.retained.put(Arc::clone(&message), now).is_err() {
+            self.round.report(Report::RetainedFull { topic: publication.topic.as_str().into() });
+        } else if is_durable {
+            self.round.persist(Record::RetainedPut(Arc::clone(&message)));
+        }
+        Some(message)
+    }
+}
+
+fn denied(topic: &str, denial: Denial) -> Judged {
+    Judged::Denied(topic.into(), denial)
+}

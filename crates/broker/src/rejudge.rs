@@ -1,0 +1,198 @@
+//! A changed policy reaches every session, online and offline: what it no longer may have is taken
+//! from it, the rest stays untouched.
+//!
+//! A session whose user and roles are the same compiled objects as before is not looked into, so a
+//! change costs what it concerns, plus a pointer comparison for everybody else.
+
+use std::sync::Arc;
+
+use access::{Lapse, Rights};
+use mqtt::{Qos, ReasonCode, Timestamp};
+use topic::{SubscriptionFilter, TopicName};
+
+use crate::acknowledge::give_up;
+use crate::detach::Ending;
+use crate::engine::{Engine, Shard};
+use crate::gate;
+use crate::identity::SessionRef;
+use crate::message::Delivery;
+use crate::outbox::WaitingPublish;
+use crate::record::Record;
+use crate::report::{RefusalReason, RefusedAction, SessionEnd};
+use crate::subscription_table::Member;
+
+impl Engine {
+    /// Takes the newest policy if there is a newer one, and judges every session by it.
+    pub(crate) fn take_policy(&mut self, now: Timestamp) {
+        if self.shard.hub.is_policy(&self.shard.policy) {
+            return;
+        }
+        self.shard.policy = self.shard.hub.policy();
+        self.shard.round.policy_generation = self.shard.policy.generation();
+        for place in self.shard.sessions.places() {
+            let is_same = self.shard.sessions.get(place).is_none_or(|session| {
+                session.rights.as_ref().is_some_and(|it| it.are_current_in(&self.shard.policy))
+            });
+            if !is_same {
+                self.rejudge(place, now);
+            }
+        }
+    }
+
+    fn rejudge(&mut self, place: SessionRef, now: Timestamp) {
+        let Some(session) = self.shard.sessions.get_mut(place) else { return };
+        let key = session.identity.key.clone();
+        let standing = self.shard.policy.standing(&session.proof);
+        let is_online = session.connection.is_some();
+        session.rights = self.shard.policy.rights(key.user, &key.client_id);
+        // Before the connection is ended, so that nothing it ends with goes past the new rights.
+        self.shard.withdraw(place, now);
+        if let Err(lapse) = standing
+            && is_online
+        {
+            self.end_connection(place, Ending::standing_lost(lapse_code(lapse)), now);
+        }
+        if self.shard.policy.user(key.user).is_none() {
+            self.end_session(place, SessionEnd::UserRemoved, now);
+        }
+    }
+}
+
+impl Shard {
+    /// Takes from the session all that its rights do not cover any more.
+    fn withdraw(&mut self, place: SessionRef, now: Timestamp) {
+        self.withdraw_subscriptions(place);
+        self.withdraw_will(place);
+        let Some(session) = self.sessions.get(place) else { return };
+        let rights = session.rights.clone();
+        let mut judged = LastJudged { rights, last: None };
+        self.drop_held(place, |delivery| judged.may_read(delivery.message.topic()));
+        self.caught_up(place, now);
+    }
+
+    fn withdraw_subscriptions(&mut self, place: SessionRef) {
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        let mut lost: Vec<(SubscriptionFilter, access::Denial)> = Vec::new();
+        for (filter, subscription) in &mut session.subscriptions {
+            let permit = match session.rights.as_ref() {
+                Some(rights) => gate::subscription(rights, filter),
+                None => Err(gate::gone()),
+            };
+            match permit {
+                Err(denial) => lost.push((filter.clone(), denial)),
+                Ok(permit) if permit.is_filtered() == subscription.is_filtered => {}
+                Ok(permit) => {
+                    subscription.is_filtered = permit.is_filtered();
+                    let member = Member {
+                        session: Arc::clone(&session.identity),
+                        options: subscription.options,
+                        identifier: subscription.identifier,
+                        is_filtered: subscription.is_filtered,
+                    };
+                    self.hub.table.put(filter, member);
+                }
+            }
+        }
+        let client = Arc::clone(&session.client);
+        for (filter, denial) in lost {
+            self.unsubscribe(place, &filter);
+            let reason = RefusalReason::Denied(denial);
+            self.round.refuse(&client, RefusedAction::Held, &filter.to_string(), reason);
+        }
+    }
+
+    /// Flaw 11: a will that may not be sent any more is dropped now, and would be refused then.
+    fn withdraw_will(&mut self, place: SessionRef) {
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        let Some(will) = session.will.as_ref() else { return };
+        let permit = match session.rights.as_ref() {
+            Some(rights) => gate::publish(rights, will.topic.as_str()).map(|_| ()),
+            None => Err(gate::gone()),
+        };
+        let Err(denial) = permit else { return };
+        let reason = RefusalReason::Denied(denial);
+        self.round.refuse(&session.client, RefusedAction::Will, will.topic.as_str(), reason);
+        session.will = None;
+        let due = session.will_due.take();
+        self.timers.disarm(due, crate::timers::Timer::Will(place));
+        self.persist_will(place);
+    }
+
+    /// Drops from all that the session holds what `is_allowed` does not want: the queue, retained
+    /// messages not yet sent, messages in flight, and frames in the outbox of which nothing is
+    /// written. What the client has got already keeps its packet id until it is acknowledged, and
+    /// is never sent again.
+    pub(crate) fn drop_held(
+        &mut self,
+        place: SessionRef,
+        mut is_allowed: impl FnMut(&Delivery) -> bool,
+    ) {
+        let Shard { sessions, round, hub, .. } = self;
+        let Some(session) = sessions.get_mut(place) else { return };
+        let mut dropped = session.queue.retain(&mut is_allowed);
+        dropped.extend(session.outbound.remove_where(|delivery| !is_allowed(delivery)));
+        let rights = session.rights.clone();
+        if let Some(connection) = session.connection.as_deref_mut() {
+            connection.backlog.retain(&mut is_allowed);
+            let mut judged = LastJudged { rights, last: None };
+            let before = connection.outbox.len();
+            let mut never_sent = Vec::new();
+            connection.outbox.retain(|publish| {
+                let is_allowed = judged.may_write(publish);
+                never_sent.extend(publish.packet_id.filter(|_| !is_allowed && !publish.dup));
+                is_allowed
+            });
+            if connection.outbox.len() != before {
+                connection.forget_aliases();
+            }
+            for packet_id in never_sent {
+                for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+                    give_up(&mut session.outbound, packet_id, qos);
+                }
+            }
+        }
+        round.counters.withheld += u64::try_from(dropped.len()).unwrap_or(u64::MAX);
+        if session.is_durable(hub.limits()) {
+            for delivery in dropped {
+                let (key, sequence) = (session.identity.key.clone(), delivery.sequence);
+                round.persist(Record::MessageRemove { key, sequence });
+            }
+        }
+    }
+}
+
+/// The deliver gate with a memory of one topic: what is held often comes in runs of the same.
+struct LastJudged {
+    rights: Option<Rights>,
+    last: Option<(TopicName, bool)>,
+}
+
+impl LastJudged {
+    fn may_read(&mut self, topic: &TopicName) -> bool {
+        if let Some((last, is_allowed)) = &self.last
+            && last == topic
+        {
+            return *is_allowed;
+        }
+        let is_allowed =
+            self.rights.as_ref().is_some_and(|rights| gate::delivery(rights, topic).is_ok());
+        self.last = Some((topic.clone(), is_allowed));
+        is_allowed
+    }
+
+    /// A frame in the outbox. One without topic, whose alias the walk does not know, is not let
+    /// through: what cannot be judged is denied.
+    fn may_write(&mut self, publish: &WaitingPublish<'_>) -> bool {
+        let name = std::str::from_utf8(publish.topic).ok().and_then(|it| TopicName::parse(it).ok());
+        name.is_some_and(|topic| self.may_read(&topic))
+    }
+}
+
+fn lapse_code(lapse: Lapse) -> ReasonCode {
+    match lapse {
+        Lapse::UserRemoved | Lapse::UserDisabled | Lapse::GrantsUnsatisfied => {
+            ReasonCode::NotAuthorized
+        }
+        Lapse::CredentialsChanged => ReasonCode::AdministrativeAction,
+    }
+}

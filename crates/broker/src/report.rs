@@ -1,0 +1,148 @@
+//! What the engine tells log, metrics and audit.
+
+use std::fmt;
+use std::sync::Arc;
+
+use mqtt::ReasonCode;
+
+use crate::identity::ClientName;
+
+/// One event worth a line in a log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Report {
+    /// A client is online.
+    Connected {
+        /// Who.
+        client: Arc<ClientName>,
+        /// Whether an earlier session was resumed.
+        session_present: bool,
+    },
+    /// A connection has ended.
+    Disconnected {
+        /// Who.
+        client: Arc<ClientName>,
+        /// Why.
+        why: DisconnectCause,
+    },
+    /// Something was refused for want of a right.
+    Refused(Refusal),
+    /// Messages were dropped because a receiver takes them too slowly, or its queue is full.
+    SlowConsumer {
+        /// Who.
+        client: Arc<ClientName>,
+        /// Which rule dropped them.
+        rule: DropRule,
+        /// How many since the last such report.
+        dropped: u64,
+    },
+    /// The retained store is full; the message was routed but not kept.
+    RetainedFull {
+        /// The topic of the message.
+        topic: Arc<str>,
+    },
+    /// An offline session has ended.
+    SessionEnded {
+        /// Who.
+        client: Arc<ClientName>,
+        /// Why.
+        why: SessionEnd,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisconnectCause {
+    /// The client said DISCONNECT.
+    ByClient(ReasonCode),
+    /// The socket was closed or failed.
+    ConnectionLost(crate::ConnectionLost),
+    /// Nothing came for one and a half times the keep-alive.
+    KeepAlive,
+    /// The same user connected with the same client id.
+    TakenOver,
+    /// The client broke a rule of the protocol.
+    Protocol(ReasonCode, &'static str),
+    /// The user's standing ended: removed, disabled, grant or password changed.
+    StandingLost(ReasonCode),
+    /// A publish without right, where the configuration says so.
+    DeniedPublish,
+    /// An administrator ended it.
+    Kicked(ReasonCode),
+    /// The broker is stopping.
+    ShuttingDown,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// Its expiry interval passed.
+    Expired,
+    /// Its user was removed.
+    UserRemoved,
+    /// An administrator ended it.
+    Kicked,
+}
+
+/// Tells refusals apart, within one run of the broker. MQTT 5 clients are told it, and an
+/// administrator can ask what was decided and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DecisionId {
+    pub(crate) shard: u16,
+    pub(crate) number: u64,
+}
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.shard, self.number)
+    }
+}
+
+/// One refused request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// Which.
+    pub decision: DecisionId,
+    /// Who asked.
+    pub client: Arc<ClientName>,
+    /// What for.
+    pub action: RefusedAction,
+    /// The topic or filter, as the client wrote it.
+    pub topic: Box<str>,
+    /// Why not.
+    pub reason: RefusalReason,
+}
+
+/// What was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusedAction {
+    /// A PUBLISH.
+    Publish,
+    /// One filter of a SUBSCRIBE.
+    Subscribe,
+    /// A will, when it was to be sent.
+    Will,
+    /// A subscription or message held earlier, after rights changed.
+    Held,
+}
+
+/// Why it was refused.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RefusalReason {
+    /// The rights say no.
+    Denied(access::Denial),
+    /// A limit with this name is reached.
+    Limit(&'static str),
+}
+
+/// Which rule dropped messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropRule {
+    /// `outbox_bytes_max`: QoS 0 messages, oldest first.
+    OutboxFull,
+    /// `queue_messages_max` or `queue_bytes_max`: QoS 1 and 2, by `queue_full`.
+    QueueFull,
+    /// `retained_backlog_max`: retained messages of a SUBSCRIBE.
+    RetainedBacklogFull,
+    /// `slow_consumer_patience_ms`: publishers are not held back for it any longer.
+    PatienceOver,
+}

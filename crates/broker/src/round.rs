@@ -1,0 +1,177 @@
+//! What one round of the engine has gathered: effects in order, connections to flush, batches for
+//! other shards. Each comes out once a round, however many packets it was made of.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::client_view::Counters;
+use crate::effect::Effect;
+use crate::identity::{ClientName, ConnectionId, ShardId};
+use crate::message::{Message, Publication};
+use crate::outbox::BufferPool;
+use crate::record::Record;
+use crate::report::{DecisionId, Refusal, RefusalReason, RefusedAction, Report};
+use crate::routes::Target;
+use crate::shard_message::{Body, PublishBatch, ShardMessage};
+
+#[derive(Debug)]
+pub(crate) struct Round {
+    shard: ShardId,
+    number: u64,
+    decisions: u64,
+    effects: VecDeque<Effect>,
+    links: Vec<Link>,
+    has_batches: bool,
+    dirty: Vec<ConnectionId>,
+    closing: Vec<ConnectionId>,
+    pub(crate) policy_generation: u64,
+    pub(crate) pool: BufferPool,
+    pub(crate) counters: Counters,
+}
+
+/// The way to one other shard.
+#[derive(Debug, Default)]
+struct Link {
+    batch: PublishBatch,
+    /// Bytes sent and not yet delivered there.
+    on_way: usize,
+    /// Publishers that are held back until there are fewer.
+    waiters: Vec<ConnectionId>,
+}
+
+impl Round {
+    pub(crate) fn new(shard: ShardId, shards: usize) -> Round {
+        Round {
+            shard,
+            number: 1,
+            decisions: 0,
+            effects: VecDeque::new(),
+            links: (0..shards).map(|_| Link::default()).collect(),
+            has_batches: false,
+            dirty: Vec::new(),
+            closing: Vec::new(),
+            policy_generation: 0,
+            pool: BufferPool::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The next effect: first what was asked for in order (records, reports), then what goes to
+    /// other shards, then the flushes that may depend on all of it, then closes.
+    pub(crate) fn poll(&mut self) -> Option<Effect> {
+        if self.effects.is_empty() {
+            self.seal();
+        }
+        self.effects.pop_front()
+    }
+
+    pub(crate) fn persist(&mut self, record: Record) {
+        self.effects.push_back(Effect::Persist(record));
+    }
+
+    pub(crate) fn report(&mut self, report: Report) {
+        self.effects.push_back(Effect::Report(report));
+    }
+
+    /// Reports a refusal under an id of its own.
+    pub(crate) fn refuse(
+        &mut self,
+        client: &Arc<ClientName>,
+        action: RefusedAction,
+        topic: &str,
+        reason: RefusalReason,
+    ) -> DecisionId {
+        self.decisions += 1;
+        let decision = DecisionId { shard: self.shard.0, number: self.decisions };
+        let (client, topic) = (Arc::clone(client), topic.into());
+        self.report(Report::Refused(Refusal { decision, client, action, topic, reason }));
+        decision
+    }
+
+    pub(crate) fn pause(&mut self, connection: ConnectionId) {
+        self.effects.push_back(Effect::Pause(connection));
+    }
+
+    pub(crate) fn resume(&mut self, connection: ConnectionId) {
+        self.effects.push_back(Effect::Resume(connection));
+    }
+
+    pub(crate) fn close(&mut self, connection: ConnectionId) {
+        self.closing.push(connection);
+    }
+
+    /// Asks for a flush, unless `marked` says that this round already has.
+    pub(crate) fn flush(&mut self, connection: ConnectionId, marked: &mut u64) {
+        if *marked != self.number {
+            *marked = self.number;
+            self.dirty.push(connection);
+        }
+    }
+
+    pub(crate) fn send(&mut self, shard: ShardId, body: Body) {
+        self.effects.push_back(Effect::Forward(shard, ShardMessage(body)));
+    }
+
+    /// Puts a message into the batch for another shard. Returns how many bytes are on their way there.
+    pub(crate) fn forward(
+        &mut self,
+        shard: ShardId,
+        route: u64,
+        targets: &Arc<[Target]>,
+        publication: &Publication<'_>,
+        message: Option<&Arc<Message>>,
+    ) -> usize {
+        let policy_generation = self.policy_generation;
+        let Some(link) = self.links.get_mut(usize::from(shard.0)) else { return 0 };
+        let batch = &mut link.batch;
+        if batch.is_empty() {
+            batch.policy_generation = policy_generation;
+        } else if batch.policy_generation != policy_generation {
+            // Judged under two policies in one round: the older generation has the receiver judge all again.
+            batch.policy_generation = 0;
+        }
+        batch.push(route, targets, self.shard, publication, message);
+        self.has_batches = true;
+        link.on_way + batch.window_bytes()
+    }
+
+    /// Notes that this connection is held back until the other shard has caught up. False if it is
+    /// noted already.
+    pub(crate) fn wait_for(&mut self, shard: ShardId, id: ConnectionId) -> bool {
+        let Some(link) = self.links.get_mut(usize::from(shard.0)) else { return false };
+        if link.waiters.contains(&id) {
+            return false;
+        }
+        link.waiters.push(id);
+        true
+    }
+
+    /// The other shard has delivered so much; returns who need not wait any longer.
+    pub(crate) fn delivered(
+        &mut self,
+        shard: ShardId,
+        bytes: usize,
+        low: usize,
+    ) -> Vec<ConnectionId> {
+        let Some(link) = self.links.get_mut(usize::from(shard.0)) else { return Vec::new() };
+        link.on_way = link.on_way.saturating_sub(bytes);
+        if link.on_way > low { Vec::new() } else { std::mem::take(&mut link.waiters) }
+    }
+
+    fn seal(&mut self) {
+        self.number += 1;
+        if self.has_batches {
+            self.has_batches = false;
+            for (index, link) in self.links.iter_mut().enumerate() {
+                if !link.batch.is_empty() {
+                    let shard = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
+                    link.on_way += link.batch.window_bytes();
+                    let body = Body::Publishes(Box::new(std::mem::take(&mut link.batch)));
+                    self.effects.push_back(Effect::Forward(shard, ShardMessage(body)));
+                }
+            }
+        }
+        self.effects.extend(self.dirty.drain(..).map(Effect::Flush));
+        self.effects.extend(self.closing.drain(..).map(Effect::Close));
+    }
+}

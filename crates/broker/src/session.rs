@@ -1,0 +1,168 @@
+//! One session: what MQTT keeps for a (user, client id), online or not.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use access::{AuthMethod, Authenticated, ProvenMethods, Rights};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use mqtt::{Inbound, Outbound, ProtocolVersion, SubscribeOptions, Timestamp, Will};
+use topic::SubscriptionFilter;
+
+use crate::client_view::{ClientView, SubscriptionView};
+use crate::connection::Connection;
+use crate::identity::{ClientName, SessionIdentity};
+use crate::limits::{Limits, Persistence, QueueFull};
+use crate::message::Delivery;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) identity: Arc<SessionIdentity>,
+    pub(crate) client: Arc<ClientName>,
+    pub(crate) proof: Authenticated,
+    /// `None`: the user is disabled, and has no rights.
+    pub(crate) rights: Option<Rights>,
+    pub(crate) version: ProtocolVersion,
+    pub(crate) clean_start: bool,
+    /// Seconds the session outlives its connection; `u32::MAX`: for ever.
+    pub(crate) expiry_s: u32,
+    pub(crate) connected_at: Timestamp,
+    pub(crate) disconnected_at: Option<Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) will: Option<Arc<Will>>,
+    pub(crate) will_due: Option<Timestamp>,
+    pub(crate) subscriptions: HashMap<SubscriptionFilter, Subscription, FixedState>,
+    pub(crate) outbound: Outbound<Delivery>,
+    pub(crate) inbound: Inbound,
+    pub(crate) queue: Queue,
+    pub(crate) next_sequence: u64,
+    /// Whether a record of it was written.
+    pub(crate) is_recorded: bool,
+    /// The queue has overflowed since the client was last here, and that was reported.
+    pub(crate) is_overflow_reported: bool,
+    pub(crate) connection: Option<Box<Connection>>,
+}
+
+/// One subscription as the session knows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subscription {
+    pub(crate) options: SubscribeOptions,
+    pub(crate) identifier: Option<u32>,
+    pub(crate) is_filtered: bool,
+}
+
+/// QoS 1 and 2 messages that wait: for the client to come back, to acknowledge, or to read.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    messages: VecDeque<Delivery>,
+    bytes: usize,
+}
+
+impl Queue {
+    /// Puts a message at the end. Returns the messages given up for it, possibly itself.
+    pub(crate) fn push(&mut self, delivery: Delivery, limits: &Limits) -> Vec<Delivery> {
+        let size = delivery.message.size();
+        let mut dropped = Vec::new();
+        while self.messages.len() >= limits.queue_messages_max
+            || self.bytes.saturating_add(size) > limits.queue_bytes_max
+        {
+            let oldest = match limits.queue_full {
+                QueueFull::DropOldest => self.pop(),
+                QueueFull::DropNewest => None,
+            };
+            let Some(oldest) = oldest else {
+                dropped.push(delivery);
+                return dropped;
+            };
+            dropped.push(oldest);
+        }
+        self.bytes += size;
+        self.messages.push_back(delivery);
+        dropped
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Delivery> {
+        let delivery = self.messages.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(delivery.message.size());
+        if self.messages.is_empty() && self.messages.capacity() > QUEUE_CAPACITY_KEPT {
+            self.messages = VecDeque::new();
+        }
+        Some(delivery)
+    }
+
+    /// Keeps what `keep` wants; returns the rest.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
+        let mut dropped = Vec::new();
+        for delivery in std::mem::take(&mut self.messages) {
+            if keep(&delivery) {
+                self.messages.push_back(delivery);
+            } else {
+                self.bytes = self.bytes.saturating_sub(delivery.message.size());
+                dropped.push(delivery);
+            }
+        }
+        dropped
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+}
+
+impl Session {
+    /// Whether what the session holds must survive a restart.
+    pub(crate) fn is_durable(&self, limits: &Limits) -> bool {
+        limits.persistence == Persistence::On && self.expiry_s > 0
+    }
+
+    pub(crate) fn view(&self) -> ClientView {
+        ClientView {
+            user: self.client.user,
+            user_name: self.client.user_name.clone(),
+            client_id: Arc::clone(&self.client.client_id),
+            address: self.client.peer.address,
+            listener: Arc::clone(&self.client.peer.listener),
+            connected: self.connection.is_some(),
+            auth_methods: auth_methods(self.proof.methods()),
+            version: self.version,
+            clean_start: self.clean_start,
+            session_expiry_s: self.expiry_s,
+            subscriptions: self.subscription_views(),
+            queued: self.queue.len(),
+            in_flight: self.outbound.len(),
+            connected_at: self.connected_at,
+            disconnected_at: self.disconnected_at,
+            traffic: self.connection.as_ref().map(|c| c.traffic).unwrap_or_default(),
+        }
+    }
+
+    fn subscription_views(&self) -> Vec<SubscriptionView> {
+        let mut views: Vec<_> = self
+            .subscriptions
+            .iter()
+            .map(|(filter, subscription)| SubscriptionView {
+                filter: filter.to_string(),
+                qos: subscription.options.qos,
+                is_filtered: subscription.is_filtered,
+            })
+            .collect();
+        views.sort_by(|a, b| a.filter.cmp(&b.filter));
+        views
+    }
+}
+
+fn auth_methods(proven: ProvenMethods) -> Vec<AuthMethod> {
+    let all = [AuthMethod::Password, AuthMethod::Certificate];
+    all.into_iter().filter(|method| proven.contains(*method)).collect()
+}
+
+/// Places an empty queue may keep for what comes next.
+const QUEUE_CAPACITY_KEPT: usize = 32;

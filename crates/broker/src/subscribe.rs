@@ -1,0 +1,188 @@
+//! SUBSCRIBE and UNSUBSCRIBE: each filter is judged by itself and has its own result.
+
+use std::sync::Arc;
+
+use access::Denial;
+use mqtt::{
+    AckProperties, Packet, Qos, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeOptions,
+    Timestamp, UnsubAck, Unsubscribe,
+};
+use topic::SubscriptionFilter;
+
+use crate::engine::{Engine, Shard};
+use crate::gate;
+use crate::identity::{ConnectionId, SessionRef};
+use crate::message::Delivery;
+use crate::pressure::count_dropped;
+use crate::record::Record;
+use crate::report::{DecisionId, DropRule, RefusalReason, RefusedAction};
+use crate::session::Subscription;
+use crate::subscription_table::Member;
+
+impl Engine {
+    pub(crate) fn receive_subscribe(
+        &mut self,
+        id: ConnectionId,
+        subscribe: Subscribe,
+        now: Timestamp,
+    ) {
+        let Some((session, _)) = self.shard.sessions.online(id) else { return };
+        let place = session.identity.place;
+        let mut reasons = Vec::with_capacity(subscribe.filters.len());
+        let mut granted = Vec::new();
+        let mut decisions = Vec::new();
+        for (filter, options) in subscribe.filters {
+            // Flaw 18: a refusal says nothing about the other filters.
+            match self.shard.subscribe(place, &filter, options, subscribe.subscription_identifier) {
+                Ok(is_new) => {
+                    reasons.push(granted_code(options.qos));
+                    granted.push((filter, options, is_new));
+                }
+                Err((code, reason)) => {
+                    reasons.push(code);
+                    decisions.extend(self.shard.refuse_filter(place, &filter, reason));
+                }
+            }
+        }
+        let properties = self.shard.refusal_properties(id, &decisions);
+        let suback = SubAck { packet_id: subscribe.packet_id, reasons, properties };
+        self.shard.reply(id, &Packet::SubAck(suback));
+        // Flaw 19: only what was granted brings retained messages.
+        for (filter, options, is_new) in granted {
+            let is_wanted = match options.retain_handling {
+                RetainHandling::Always => true,
+                RetainHandling::IfNew => is_new,
+                RetainHandling::Never => false,
+            };
+            // Retained messages do not go to share groups (4.8.2).
+            if is_wanted && filter.share.is_none() {
+                let identifier = subscribe.subscription_identifier;
+                self.shard.send_all_retained(place, &filter, options.qos, identifier, now);
+            }
+        }
+    }
+
+    pub(crate) fn receive_unsubscribe(&mut self, id: ConnectionId, unsubscribe: &Unsubscribe) {
+        let Some((session, _)) = self.shard.sessions.online(id) else { return };
+        let place = session.identity.place;
+        let reasons = unsubscribe
+            .filters
+            .iter()
+            .map(|filter| match self.shard.unsubscribe(place, filter) {
+                true => ReasonCode::Success,
+                false => ReasonCode::NoSubscriptionExisted,
+            })
+            .collect();
+        let properties = AckProperties::default();
+        let unsuback = UnsubAck { packet_id: unsubscribe.packet_id, reasons, properties };
+        self.shard.reply(id, &Packet::UnsubAck(unsuback));
+    }
+}
+
+impl Shard {
+    /// Puts a subscription into the session and the table of all shards. Says whether it is new.
+    fn subscribe(
+        &mut self,
+        place: SessionRef,
+        filter: &SubscriptionFilter,
+        options: SubscribeOptions,
+        identifier: Option<u32>,
+    ) -> Result<bool, (ReasonCode, RefusalReason)> {
+        let denied = |denial| (ReasonCode::NotAuthorized, RefusalReason::Denied(denial));
+        let Shard { sessions, round, hub, .. } = self;
+        let limits = hub.limits();
+        let session = sessions.get_mut(place).ok_or_else(|| denied(Denial::Gone))?;
+        let rights = session.rights.as_ref().ok_or_else(|| denied(Denial::Gone))?;
+        let permit = gate::subscription(rights, filter).map_err(denied)?;
+        let is_new = !session.subscriptions.contains_key(filter);
+        if is_new && session.subscriptions.len() >= limits.subscriptions_per_session_max {
+            let reason = RefusalReason::Limit("subscriptions_per_session_max");
+            return Err((ReasonCode::QuotaExceeded, reason));
+        }
+        let is_filtered = permit.is_filtered();
+        let subscription = Subscription { options, identifier, is_filtered };
+        session.subscriptions.insert(permit.filter().clone(), subscription);
+        let member =
+            Member { session: Arc::clone(&session.identity), options, identifier, is_filtered };
+        hub.table.put(permit.filter(), member);
+        if session.is_durable(limits) {
+            let (key, filter) = (session.identity.key.clone(), filter.clone());
+            round.persist(Record::SubscriptionPut { key, filter, options, identifier });
+        }
+        Ok(is_new)
+    }
+
+    /// Takes a subscription out. Says whether there was one.
+    pub(crate) fn unsubscribe(&mut self, place: SessionRef, filter: &SubscriptionFilter) -> bool {
+        let Some(session) = self.sessions.get_mut(place) else { return false };
+        if session.subscriptions.remove(filter).is_none() {
+            return false;
+        }
+        self.hub.table.remove(filter, place);
+        if session.is_durable(self.hub.limits()) {
+            let (key, filter) = (session.identity.key.clone(), filter.clone());
+            self.round.persist(Record::SubscriptionRemove { key, filter });
+        }
+        true
+    }
+
+    fn refuse_filter(
+        &mut self,
+        place: SessionRef,
+        filter: &SubscriptionFilter,
+        reason: RefusalReason,
+    ) -> Option<DecisionId> {
+        let session = self.sessions.get(place)?;
+        self.round.counters.refused_subscriptions += 1;
+        let (action, filter) = (RefusedAction::Subscribe, filter.to_string());
+        Some(self.round.refuse(&session.client, action, &filter, reason))
+    }
+
+    /// The retained messages a new subscription brings, as far as the reader has the right. They go out
+    /// as the outbox takes them; the writer is judged then.
+    fn send_all_retained(
+        &mut self,
+        place: SessionRef,
+        filter: &SubscriptionFilter,
+        qos: Qos,
+        identifier: Option<u32>,
+        now: Timestamp,
+    ) {
+        let max = self.hub.limits().retained_backlog_max;
+        let found = self.hub.retained.matching(&filter.filter, now, usize::MAX);
+        let identifiers = identifier.map(|identifier| Arc::from([identifier]));
+        let mut left_over = 0;
+        for message in found {
+            let Some(session) = self.sessions.get_mut(place) else { return };
+            let Some(rights) = session.rights.as_ref() else { return };
+            // Flaw 14: the same gate as for live messages.
+            if gate::delivery(rights, message.topic()).is_err() {
+                self.round.counters.withheld += 1;
+                continue;
+            }
+            session.next_sequence += 1;
+            let sequence = session.next_sequence;
+            let qos = qos.min(message.qos());
+            let identifiers = identifiers.clone();
+            let Some(connection) = session.connection.as_mut() else { return };
+            if connection.backlog.len() >= max {
+                left_over += 1;
+                continue;
+            }
+            let retain = true;
+            connection.backlog.push_back(Delivery { message, qos, retain, identifiers, sequence });
+        }
+        if let Some(session) = self.sessions.get_mut(place) {
+            count_dropped(session, &mut self.round, DropRule::RetainedBacklogFull, left_over);
+        }
+        self.pump(place, now);
+    }
+}
+
+fn granted_code(qos: Qos) -> ReasonCode {
+    match qos {
+        Qos::AtMostOnce => ReasonCode::Success,
+        Qos::AtLeastOnce => ReasonCode::GrantedQos1,
+        Qos::ExactlyOnce => ReasonCode::GrantedQos2,
+    }
+}

@@ -1,0 +1,77 @@
+//! Wills: judged when the client connects, and again when they are sent.
+
+use std::sync::Arc;
+
+use mqtt::Timestamp;
+
+use crate::engine::Engine;
+use crate::gate;
+use crate::identity::SessionRef;
+use crate::message::Publication;
+use crate::record::Record;
+use crate::report::{RefusalReason, RefusedAction};
+use crate::timers::Timer;
+
+impl Engine {
+    /// The connection is gone: the will is sent, or held for its delay.
+    pub(crate) fn hold_or_fire_will(&mut self, place: SessionRef, now: Timestamp) {
+        let Some(session) = self.shard.sessions.get_mut(place) else { return };
+        let Some(will) = session.will.clone() else { return };
+        if will.properties.delay_s == 0 {
+            return self.fire_will(place, now);
+        }
+        // The end of the session, if it is earlier, sends it too [MQTT-3.1.3-9].
+        let due = now.plus_s(u64::from(will.properties.delay_s));
+        session.will_due = Some(due);
+        self.shard.timers.arm(due, Timer::Will(place));
+        self.shard.persist_will(place);
+    }
+
+    pub(crate) fn fire_due_will(&mut self, place: SessionRef, now: Timestamp) {
+        if let Some(session) = self.shard.sessions.get_mut(place) {
+            session.will_due = None;
+            self.fire_will(place, now);
+        }
+    }
+
+    /// Sends the session's will, if it still has one and may.
+    pub(crate) fn fire_will(&mut self, place: SessionRef, now: Timestamp) {
+        let Some(session) = self.shard.sessions.get_mut(place) else { return };
+        let Some(will) = session.will.take() else { return };
+        let due = session.will_due.take();
+        self.shard.timers.disarm(due, Timer::Will(place));
+        if session.is_durable(self.shard.hub.limits()) {
+            self.shard.round.persist(Record::WillRemove(session.identity.key.clone()));
+        }
+        let key = &session.identity.key;
+        // Judged by the newest policy, not by the rights the session had when it connected.
+        let permit = match self.shard.policy.rights(key.user, &key.client_id) {
+            Some(rights) => gate::publish(&rights, will.topic.as_str()),
+            None => Err(gate::gone()),
+        };
+        let writer = Arc::clone(&session.identity);
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(denial) => {
+                let reason = RefusalReason::Denied(denial);
+                let (action, topic) = (RefusedAction::Will, will.topic.as_str());
+                self.shard.round.counters.refused_publishes += 1;
+                self.shard.round.refuse(&session.client, action, topic, reason);
+                return;
+            }
+        };
+        let expiry_s = will.properties.message_expiry_interval_s;
+        let publication = Publication {
+            topic: permit.topic(),
+            qos: will.qos,
+            retain: will.retain,
+            forwardable: &will.properties.forwardable,
+            payload: &will.payload,
+            writer: &writer,
+            source: None,
+            expires_at: expiry_s.map(|seconds| now.plus_s(u64::from(seconds))),
+        };
+        let route = self.find_route(permit.topic());
+        self.route(route, &publication, now);
+    }
+}

@@ -1,0 +1,21 @@
+//! The engine as its clients see it: packets in, packets out, on one and on two shards.
+
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::unreachable,
+    reason = "a test fails by panicking"
+)]
+
+mod backpressure;
+mod delivery;
+mod durable;
+mod protocol;
+mod random;
+mod revocation;
+mod rights;
+mod sessions;
+mod wills;
+mod world;

@@ -1,0 +1,228 @@
+//! Rules of the connection: what is answered, what ends it, and how it is told.
+
+use crate::world::{Q0, Q1, Q2, V5, V311, World, limits, message};
+use broker::{DisconnectCause, Limits, Report};
+use mqtt::{Auth, Connect, OutgoingPublish, Packet, PacketId, ReasonCode};
+use std::num::NonZeroU16;
+
+/// Sends what breaks a rule and expects this DISCONNECT; 3.1.1 is closed without a word.
+fn check_broken(send: impl Fn(&mut World, usize), expected: u8) {
+    let limits = Limits {
+        receive_max: NonZeroU16::new(3).unwrap(),
+        topic_alias_max: 3,
+        packet_size_max: 1000,
+        ..limits()
+    };
+    let mut world = World::with(1, limits);
+    world.user("ann", &["allow readWrite #"]);
+    let ann = world.connect("ann", "c1", V5);
+    world.clients[ann].acks = false;
+    send(&mut world, ann);
+    assert_eq!(world.disconnected(ann), Some(expected));
+    let code = world.reports.iter().rev().find_map(|report| match report {
+        Report::Disconnected { why: DisconnectCause::Protocol(code, _), .. } => Some(code.value()),
+        _ => None,
+    });
+    assert_eq!(code, Some(expected));
+}
+
+#[test]
+fn a_second_connect_is_a_protocol_error() {
+    check_broken(
+        |world, ann| world.send(ann, &Packet::Connect(Box::new(Connect::new(V5, "c1")))),
+        0x82,
+    );
+}
+
+#[test]
+fn packets_that_only_servers_send_are_a_protocol_error() {
+    check_broken(|world, ann| world.send(ann, &Packet::PingResp), 0x82);
+    check_broken(|world, ann| world.send(ann, &Packet::ConnAck(Box::default())), 0x82);
+}
+
+#[test]
+fn an_auth_out_of_place_is_a_protocol_error() {
+    let auth = Auth {
+        reason: ReasonCode::ReAuthenticate,
+        authentication_method: Some("x".into()),
+        ..Auth::default()
+    };
+    check_broken(|world, ann| world.send(ann, &Packet::Auth(auth.clone())), 0x82);
+}
+
+#[test]
+fn malformed_bytes_end_the_connection() {
+    check_broken(|world, ann| world.send_bytes(ann, &[0x00, 0x00]), 0x81);
+}
+
+#[test]
+fn a_packet_above_the_limit_ends_the_connection_at_its_fixed_header() {
+    check_broken(|world, ann| world.send_bytes(ann, &[0x30, 0xFF, 0xFF, 0x01]), 0x95);
+}
+
+#[test]
+fn more_open_exchanges_than_granted_end_the_connection() {
+    check_broken(
+        |world, ann| {
+            for _ in 0..4 {
+                world.publish(ann, "a", Q2, "x");
+            }
+        },
+        0x93,
+    );
+}
+
+#[test]
+fn a_topic_alias_above_the_maximum_ends_the_connection() {
+    for alias in [4, u16::MAX] {
+        check_broken(
+            |world, ann| {
+                let publish = OutgoingPublish { topic_alias: Some(alias), ..message("a", "x") };
+                world.publish_with(ann, publish);
+            },
+            0x94,
+        );
+    }
+}
+
+#[test]
+fn a_topic_alias_that_was_never_set_ends_the_connection() {
+    check_broken(
+        |world, ann| {
+            let publish = OutgoingPublish { topic_alias: Some(1), ..message("", "x") };
+            world.publish_with(ann, publish);
+        },
+        0x82,
+    );
+}
+
+#[test]
+fn an_acknowledgement_of_the_wrong_kind_ends_the_connection() {
+    check_broken(
+        |world, ann| {
+            world.subscribe(ann, "a", Q1);
+            world.publish(ann, "a", Q1, "x");
+            let ack = mqtt::Ack::new(PacketId::MIN, ReasonCode::Success);
+            world.send(ann, &Packet::PubComp(ack));
+        },
+        0x82,
+    );
+}
+
+#[test]
+fn a_release_of_nothing_is_answered_with_not_found() {
+    let mut world = World::open(1);
+    let ann = world.connect("ann", "c1", V5);
+    world.send(ann, &Packet::PubRel(mqtt::Ack::new(PacketId::MIN, ReasonCode::Success)));
+    let packets = world.packets(ann);
+    let Some(Packet::PubComp(ack)) = packets.last() else { panic!("{packets:?}") };
+    assert_eq!(ack.reason.value(), 0x92);
+}
+
+#[test]
+fn a_ping_is_answered() {
+    for version in [V311, V5] {
+        let mut world = World::open(1);
+        let ann = world.connect("ann", "c1", version);
+        world.send(ann, &Packet::PingReq);
+        assert_eq!(world.packets(ann).last(), Some(&Packet::PingResp));
+    }
+}
+
+#[test]
+fn silence_for_one_and_a_half_times_the_keep_alive_ends_the_connection() {
+    for version in [V311, V5] {
+        let mut world = World::open(1);
+        let mut connect = Connect::new(version, "c1");
+        connect.keep_alive_s = 10;
+        let ann = world.connect_with("ann", connect);
+        world.wait_s(14);
+        world.send(ann, &Packet::PingReq);
+        world.wait_s(14);
+        assert!(world.is_open(ann));
+        world.wait_s(1);
+        assert_eq!(world.disconnected(ann), (version == V5).then_some(0x8D));
+    }
+}
+
+#[test]
+fn rule_39_a_huge_or_absent_keep_alive_holds_no_place_beyond_the_limit() {
+    for version in [V311, V5] {
+        for keep_alive_s in [0, u16::MAX] {
+            let mut world = World::with(1, Limits { keep_alive_s_max: 60, ..limits() });
+            world.user("ann", &[]);
+            let mut connect = Connect::new(version, "c1");
+            connect.keep_alive_s = keep_alive_s;
+            let ann = world.connect_with("ann", connect);
+            if version == V5 {
+                assert_eq!(world.connack(ann).properties.server_keep_alive_s, Some(60));
+            }
+            world.wait_s(90);
+            assert!(!world.is_open(ann));
+        }
+    }
+}
+
+#[test]
+fn the_connack_tells_what_the_server_grants() {
+    let mut world = World::open(1);
+    let ann = world.connect("ann", "c1", V5);
+    let properties = world.connack(ann).properties;
+    let limits = world.hub.limits();
+    assert_eq!(properties.receive_maximum, Some(limits.receive_max.get()));
+    assert_eq!(properties.maximum_packet_size, Some(limits.packet_size_max));
+    assert_eq!(properties.topic_alias_maximum, Some(limits.topic_alias_max));
+    assert_eq!(properties.maximum_qos, None);
+    assert_eq!(properties.session_expiry_interval_s, None);
+    assert_eq!(properties.server_keep_alive_s, None);
+}
+
+#[test]
+fn enhanced_authentication_is_refused_by_its_own_code() {
+    let mut world = World::open(1);
+    let mut connect = Connect::new(V5, "c1");
+    connect.properties.authentication_method = Some("SCRAM".into());
+    assert_eq!(world.try_connect("ann", connect), Err(0x8C));
+}
+
+#[test]
+fn subscriptions_of_a_session_are_bounded() {
+    for (version, code) in [(V5, 0x97), (V311, 0x80)] {
+        let mut world = World::with(1, Limits { subscriptions_per_session_max: 2, ..limits() });
+        world.user("ann", &["allow read #"]);
+        let ann = world.connect("ann", "c1", version);
+        assert_eq!(world.subscribe(ann, "a", Q1), 1);
+        assert_eq!(world.subscribe(ann, "b", Q1), 1);
+        assert_eq!(world.subscribe(ann, "c", Q1), code);
+        assert_eq!(world.subscribe(ann, "a", Q0), 0, "an old one can still be changed");
+    }
+}
+
+#[test]
+fn packets_come_out_right_however_the_bytes_are_cut() {
+    let mut world = World::open(1);
+    let ann = world.connect("ann", "c1", V5);
+    world.subscribe(ann, "a", Q0);
+    let mut bytes = Vec::new();
+    for payload in ["1", "2", "3"] {
+        mqtt::encode_publish(&message("a", payload), V5, &mut bytes);
+    }
+    for byte in bytes {
+        world.send_bytes(ann, &[byte]);
+    }
+    assert_eq!(world.messages(ann), ["a q0: 1", "a q0: 2", "a q0: 3"]);
+}
+
+#[test]
+fn an_unknown_connection_is_no_harm() {
+    let mut world = World::open(1);
+    let ann = world.connect("ann", "c1", V5);
+    let id = world.clients[ann].id;
+    world.lose(ann);
+    let (engine, now) = (&mut world.engines[0], world.now);
+    assert_eq!(engine.receive(id, b"anything", now), 8);
+    assert!(engine.output(id).is_empty());
+    engine.advance_output(id, 5, now);
+    engine.detach(id, broker::ConnectionLost::ByPeer, now);
+    assert!(engine.poll_effect().is_none());
+}

@@ -1,0 +1,265 @@
+//! A changed policy reaches sessions online and offline, at once, and nobody else.
+
+use crate::world::{C, Q0, Q1, Q2, V5, V311, World, lasting, user, with_will};
+use std::time::{Duration, Instant};
+
+use access::{PolicyChange, User};
+use mqtt::{Packet, ProtocolVersion, ReasonCode};
+
+const BOTH: [ProtocolVersion; 2] = [V311, V5];
+
+fn in_both(check: impl Fn(&mut World, ProtocolVersion)) {
+    for shards in [1, 2] {
+        for version in BOTH {
+            check(&mut World::open(shards), version);
+        }
+    }
+}
+
+fn offline_with_queue(world: &mut World, version: ProtocolVersion) -> C {
+    let ann = world.resume("ann", "c1", version);
+    world.subscribe(ann, "a/#", Q2);
+    world.subscribe(ann, "b/#", Q2);
+    world.lose(ann);
+    let bob = world.connect("bob", "b", V5);
+    for topic in ["a/1", "b/1", "a/2", "b/2"] {
+        world.publish(bob, topic, Q1, "x");
+    }
+    bob
+}
+
+#[test]
+fn rule_13_a_revoked_subscription_of_an_offline_session_is_gone_with_its_queue() {
+    in_both(|world, version| {
+        let bob = offline_with_queue(world, version);
+        world.user("ann", &["allow read b/#"]);
+        assert_eq!(world.view("c1").unwrap().subscriptions.len(), 1);
+        world.user("ann", &["allow read #"]);
+        let ann = world.resume("ann", "c1", version);
+        assert_eq!(world.messages(ann), ["b/1 q1: x", "b/2 q1: x"]);
+        world.publish(bob, "a/3", Q1, "x");
+        assert!(world.messages(ann).is_empty());
+    });
+}
+
+#[test]
+fn rule_13_a_half_done_qos_2_message_is_not_sent_again_and_the_exchange_ends_sanely() {
+    in_both(|world, version| {
+        let ann = world.resume("ann", "c1", version);
+        world.subscribe(ann, "#", Q2);
+        world.clients[ann].acks = false;
+        let bob = world.connect("bob", "b", V5);
+        world.publish(bob, "a", Q2, "x");
+        world.publish(bob, "b", Q2, "x");
+        assert_eq!(world.messages(ann).len(), 2);
+        world.user("ann", &["allow read #", "deny read a"]);
+        world.lose(ann);
+        let ann = world.resume("ann", "c1", version);
+        assert_eq!(world.messages(ann), ["b q2 d: x"]);
+        assert_eq!(world.view("c1").unwrap().in_flight, 0);
+        world.publish(bob, "c", Q2, "x");
+        assert_eq!(world.messages(ann), ["c q2: x"]);
+    });
+}
+
+#[test]
+fn rule_13_an_acknowledgement_of_a_withdrawn_message_is_taken() {
+    in_both(|world, version| {
+        let ann = world.resume("ann", "c1", version);
+        world.subscribe(ann, "a", Q2);
+        world.clients[ann].acks = false;
+        let bob = world.connect("bob", "b", V5);
+        world.publish(bob, "a", Q1, "x");
+        world.publish(bob, "a", Q2, "x");
+        world.user("ann", &[]);
+        world.clients[ann].acks = true;
+        let ack = |id| mqtt::Ack::new(mqtt::PacketId::new(id).unwrap(), ReasonCode::Success);
+        world.send(ann, &Packet::PubAck(ack(1)));
+        world.send(ann, &Packet::PubRec(ack(2)));
+        assert!(world.is_open(ann));
+        assert_eq!(world.view("c1").unwrap().in_flight, 0);
+    });
+}
+
+#[test]
+fn rule_21_messages_that_wait_for_a_revoked_client_are_not_delivered() {
+    in_both(|world, version| {
+        let ann = world.connect("ann", "c1", version);
+        world.subscribe(ann, "#", Q2);
+        world.clients[ann].reads = false;
+        let bob = world.connect("bob", "b", V5);
+        for (topic, qos) in [("a", Q0), ("b", Q0), ("a", Q1), ("b", Q1), ("a", Q2), ("b", Q2)] {
+            world.publish(bob, topic, qos, "x");
+        }
+        world.user("ann", &["allow read #", "deny read a"]);
+        world.unstick(ann);
+        assert_eq!(world.messages(ann), ["b q0: x", "b q1: x", "b q2: x"]);
+        assert_eq!(world.view("c1").unwrap().in_flight, 0, "the withdrawn ones hold no place");
+    });
+}
+
+#[test]
+fn rule_22_a_changed_right_reaches_live_clients_before_their_next_packet() {
+    in_both(|world, version| {
+        let bob = world.connect("bob", "b", V5);
+        world.subscribe(bob, "#", Q1);
+        let ann = world.connect("ann", "c1", version);
+        world.publish(ann, "a", Q1, "1");
+        world.change_silently(user("ann", &["allow write b"]));
+        world.publish(ann, "a", Q1, "2");
+        world.publish(ann, "b", Q1, "3");
+        assert_eq!(world.messages(bob), ["a q1: 1", "b q1: 3"]);
+        assert!(world.is_open(ann) && world.is_open(bob));
+    });
+}
+
+#[test]
+fn a_new_deny_filters_a_live_subscription_and_its_end_opens_it_again() {
+    in_both(|world, version| {
+        let ann = world.connect("ann", "c1", version);
+        world.subscribe(ann, "a/#", Q1);
+        let bob = world.connect("bob", "b", V5);
+        let got = |world: &mut World| {
+            world.publish(bob, "a/1", Q0, "x");
+            world.publish(bob, "a/2", Q0, "x");
+            world.messages(ann)
+        };
+        assert_eq!(got(world).len(), 2);
+        world.user("ann", &["allow read a/#", "deny read a/2"]);
+        assert_eq!(got(world), ["a/1 q0: x"]);
+        world.user("ann", &["allow read a/#"]);
+        assert_eq!(got(world).len(), 2);
+        assert!(world.is_open(ann));
+    });
+}
+
+#[test]
+fn a_revoked_subscription_is_removed_and_the_client_stays() {
+    in_both(|world, version| {
+        let ann = world.connect("ann", "c1", version);
+        world.subscribe(ann, "a", Q1);
+        world.subscribe(ann, "b", Q1);
+        world.user("ann", &["allow read b"]);
+        let bob = world.connect("bob", "b", V5);
+        world.publish(bob, "a", Q1, "x");
+        world.publish(bob, "b", Q1, "x");
+        assert_eq!(world.messages(ann), ["b q1: x"]);
+        assert!(world.is_open(ann));
+    });
+}
+
+/// What a change of ann does to her connection and session, while bob's stay.
+fn check_standing(change: impl Fn(User) -> PolicyChange, told: u8, session_stays: bool) {
+    in_both(|world, version| {
+        let bob = world.resume("bob", "b", version);
+        let ann = world.resume("ann", "c1", version);
+        let offline = world.resume("ann", "c2", version);
+        world.lose(offline);
+        world.change(change(user("ann", &["allow readWrite #"])));
+        assert_eq!(world.disconnected(ann), (version == V5).then_some(told));
+        for session in ["c1", "c2"] {
+            assert_eq!(world.view(session).is_some(), session_stays, "{session}");
+        }
+        assert!(world.is_open(bob));
+        assert_eq!(world.hub.connections(), 1);
+    });
+}
+
+#[test]
+fn a_removed_user_loses_connection_and_sessions() {
+    check_standing(|user| PolicyChange::RemoveUser(user.id), 0x87, false);
+}
+
+#[test]
+fn a_disabled_user_loses_its_connection() {
+    check_standing(|user| PolicyChange::PutUser(User { enabled: false, ..user }), 0x87, true);
+}
+
+#[test]
+fn a_changed_password_ends_the_connection_and_keeps_the_session() {
+    check_standing(|user| PolicyChange::PutUser(User { credential_epoch: 2, ..user }), 0x98, true);
+}
+
+#[test]
+fn a_removed_grant_type_ends_the_connection() {
+    let grants = access::GrantTypes::CERTIFICATE;
+    check_standing(move |user| PolicyChange::PutUser(User { grants, ..user }), 0x87, true);
+}
+
+#[test]
+fn a_disabled_user_gets_nothing_that_waited() {
+    in_both(|world, version| {
+        let ann = world.connect("ann", "c1", version);
+        world.subscribe(ann, "a", Q1);
+        world.clients[ann].reads = false;
+        let bob = world.connect("bob", "b", V5);
+        world.publish(bob, "a", Q0, "x");
+        let now_disabled = User { enabled: false, ..user("ann", &["allow read #"]) };
+        // The close comes while the client does not read; what it reads then is the end only.
+        world.clients[ann].reads = true;
+        world.put(now_disabled);
+        assert!(world.messages(ann).is_empty());
+        assert_eq!(world.disconnected(ann), (version == V5).then_some(0x87));
+    });
+}
+
+#[test]
+fn a_will_that_is_not_allowed_any_more_is_dropped_also_while_it_waits() {
+    for is_online in [true, false] {
+        let mut world = World::open(2);
+        let bob = world.connect("bob", "b", V5);
+        world.subscribe(bob, "#", Q1);
+        let ann = world.connect_with("ann", with_will(lasting(V5, "c1"), "w", 10));
+        if !is_online {
+            world.lose(ann);
+        }
+        world.user("ann", &["allow write other"]);
+        world.user("ann", &["allow write #"]);
+        if is_online {
+            world.lose(ann);
+        }
+        world.wait_s(60);
+        assert!(world.messages(bob).is_empty(), "online: {is_online}");
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the time it takes is what is measured")]
+fn ten_thousand_sessions_are_judged_again_in_well_under_a_second() {
+    let mut world = World::open(1);
+    for number in 0..10_000 {
+        let name = ["ann", "bob", "cat"][number % 3];
+        let client = world.resume(name, &format!("c{number}"), V5);
+        world.subscribe(client, &format!("a/{number}/#"), Q1);
+        if number % 2 == 0 {
+            world.lose(client);
+        }
+        world.clients.clear();
+    }
+    world.change_silently(user("ann", &["allow read a/+/b"]));
+    let (now, start) = (world.now, Instant::now());
+    world.engines[0].policy_changed(now);
+    let spent = start.elapsed();
+    println!("10,000 sessions, 3,334 of them concerned, judged again in {spent:?}");
+    assert!(spent < Duration::from_secs(1), "{spent:?}");
+    let kept = world.engines[0].clients().iter().filter(|it| !it.subscriptions.is_empty()).count();
+    assert_eq!(kept, 6_666);
+}
+
+#[test]
+fn rule_22_a_message_on_its_way_between_shards_is_judged_where_it_arrives() {
+    for (rules, got) in [(&["allow read #"][..], 2), (&["allow read #", "deny read a"][..], 0)] {
+        let mut world = World::open(2);
+        // Of these two client ids each lies on a shard of its own.
+        let (reader, writer) = world.apart("ann", "bob");
+        world.subscribe(reader, "a", Q1);
+        world.are_shards_apart = true;
+        world.publish(writer, "a", Q0, "x");
+        world.publish(writer, "a", Q1, "x");
+        assert!(world.messages(reader).is_empty());
+        world.change_silently(user("ann", rules));
+        world.are_shards_apart = false;
+        world.run();
+        assert_eq!(world.messages(reader).len(), got);
+    }
+}

@@ -1,0 +1,145 @@
+//! Wills: judged at CONNECT and again when they are sent; sent when they must be.
+
+use crate::world::{C, Q1, V5, V311, World, lasting, with_will};
+use mqtt::{Connect, Disconnect, Packet, ProtocolVersion, ReasonCode};
+
+const BOTH: [ProtocolVersion; 2] = [V311, V5];
+
+fn with_listener(shards: usize) -> (World, C) {
+    let mut world = World::open(shards);
+    let bob = world.connect("bob", "listener", V5);
+    world.subscribe(bob, "#", Q1);
+    (world, bob)
+}
+
+#[test]
+fn rule_11_a_will_without_right_is_a_refused_connect() {
+    for (version, code) in [(V5, 0x87), (V311, 5)] {
+        for (rules, topic) in
+            [(&["allow write ok"][..], "secret"), (&["allow write #"][..], "$SYS/x")]
+        {
+            let mut world = World::open(1);
+            world.user("ann", rules);
+            let connect = with_will(Connect::new(version, "c1"), topic, 0);
+            assert_eq!(world.try_connect("ann", connect), Err(code), "{topic}");
+            assert!(world.view("c1").is_none());
+        }
+    }
+}
+
+#[test]
+fn rule_11_a_will_is_judged_again_when_it_is_sent() {
+    for version in BOTH {
+        for (rule_then, sent) in [("allow write w", 1), ("allow write other", 0)] {
+            let (mut world, bob) = with_listener(2);
+            let ann = world.connect_with("ann", with_will(Connect::new(version, "c1"), "w", 0));
+            world.change_silently(crate::world::user("ann", &[rule_then]));
+            world.lose(ann);
+            assert_eq!(world.messages(bob).len(), sent, "{rule_then}");
+        }
+    }
+}
+
+#[test]
+fn a_will_takes_the_publish_prefix() {
+    let (mut world, bob) = with_listener(1);
+    world.put(crate::world::prefixed("ann", "site/", &["allow write site/#"]));
+    let ann = world.connect_with("ann", with_will(Connect::new(V5, "c1"), "w", 0));
+    world.lose(ann);
+    assert_eq!(world.messages(bob), ["site/w q1: gone"]);
+}
+
+#[test]
+fn a_lost_connection_sends_the_will_and_a_normal_disconnect_drops_it() {
+    for version in BOTH {
+        let (mut world, bob) = with_listener(2);
+        let ann = world.connect_with("ann", with_will(Connect::new(version, "c1"), "w", 0));
+        world.disconnect(ann);
+        assert!(world.messages(bob).is_empty());
+        let ann = world.connect_with("ann", with_will(Connect::new(version, "c1"), "w", 0));
+        world.lose(ann);
+        assert_eq!(world.messages(bob), ["w q1: gone"]);
+    }
+}
+
+#[test]
+fn a_disconnect_with_0x04_sends_the_will() {
+    let (mut world, bob) = with_listener(1);
+    let ann = world.connect_with("ann", with_will(Connect::new(V5, "c1"), "w", 0));
+    world.send(ann, &Packet::Disconnect(Disconnect::new(ReasonCode::DisconnectWithWill)));
+    assert_eq!(world.messages(bob), ["w q1: gone"]);
+}
+
+#[test]
+fn a_protocol_error_sends_the_will() {
+    for version in BOTH {
+        let (mut world, bob) = with_listener(1);
+        let ann = world.connect_with("ann", with_will(Connect::new(version, "c1"), "w", 0));
+        world.send_bytes(ann, &[0x00, 0x00]);
+        assert!(!world.is_open(ann));
+        assert_eq!(world.messages(bob), ["w q1: gone"]);
+    }
+}
+
+#[test]
+fn a_delayed_will_waits_and_is_not_sent_if_the_session_goes_on_in_time() {
+    for (waited_s, is_back, sent) in [(9, false, 0), (10, false, 1), (9, true, 0)] {
+        let (mut world, bob) = with_listener(2);
+        let ann = world.connect_with("ann", with_will(lasting(V5, "c1"), "w", 10));
+        world.lose(ann);
+        world.wait_s(waited_s);
+        if is_back {
+            world.resume("ann", "c1", V5);
+            world.wait_s(60);
+        }
+        assert_eq!(world.messages(bob).len(), sent, "{waited_s} {is_back}");
+    }
+}
+
+#[test]
+fn a_delayed_will_is_sent_at_the_latest_when_the_session_ends() {
+    let (mut world, bob) = with_listener(1);
+    let mut connect = with_will(lasting(V5, "c1"), "w", 1000);
+    connect.properties.session_expiry_interval_s = Some(5);
+    let ann = world.connect_with("ann", connect.clone());
+    world.lose(ann);
+    assert!(world.messages(bob).is_empty());
+    world.wait_s(5);
+    assert_eq!(world.messages(bob), ["w q1: gone"], "by expiry");
+    let ann = world.connect_with("ann", connect);
+    world.lose(ann);
+    world.connect("ann", "c1", V5);
+    assert_eq!(world.messages(bob), ["w q1: gone"], "by a clean start");
+}
+
+#[test]
+fn a_takeover_sends_the_will_unless_it_waits_and_the_session_goes_on() {
+    for (delay_s, clean_start, sent) in [(0, false, 1), (0, true, 1), (9, true, 1), (9, false, 0)] {
+        let (mut world, bob) = with_listener(1);
+        world.connect_with("ann", with_will(lasting(V5, "c1"), "w", delay_s));
+        let mut connect = lasting(V5, "c1");
+        connect.clean_start = clean_start;
+        world.connect_with("ann", connect);
+        world.wait_s(60);
+        assert_eq!(world.messages(bob).len(), sent, "delay {delay_s}, clean {clean_start}");
+    }
+}
+
+#[test]
+fn a_will_expires_as_a_message_and_may_be_retained() {
+    let mut world = World::open(1);
+    let mut connect = with_will(Connect::new(V5, "c1"), "w", 0);
+    if let Some(will) = connect.will.as_mut() {
+        will.retain = true;
+        will.properties.message_expiry_interval_s = Some(10);
+    }
+    let ann = world.connect_with("ann", connect);
+    world.lose(ann);
+    let bob = world.connect("bob", "b", V5);
+    world.wait_s(4);
+    world.subscribe(bob, "w", Q1);
+    assert_eq!(world.messages(bob), ["w q1 r 6s: gone"]);
+    world.wait_s(6);
+    world.subscribe(bob, "w", Q1);
+    assert!(world.messages(bob).is_empty());
+}

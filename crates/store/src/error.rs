@@ -1,0 +1,65 @@
+//! Why the store could not do what it was asked to.
+
+use std::path::{Path, PathBuf};
+
+/// A failure of the store. When a change fails, nothing of it is in store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The data directory cannot be made, read or written.
+    #[error("cannot use the data directory `{}`: {source}", path.display())]
+    Directory {
+        /// The directory, or the file in it.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process has the store open.
+    #[error("the data directory `{}` is in use by another process", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file was written by a newer version.
+    #[error("`{}` has schema {found}, newer than {known} that this version knows: use the newer version", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema known.
+        known: i64,
+    },
+    /// The file is no database, or its content breaks a rule.
+    #[error("`{}` is corrupt: {reason}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The database refused.
+    #[error("cannot {doing} the database: {source}")]
+    Database {
+        /// `open`, `read` or `write`.
+        doing: &'static str,
+        /// What it said.
+        source: sqlx::Error,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn from_database(
+        file: &Path,
+        doing: &'static str,
+        source: sqlx::Error,
+    ) -> StoreError {
+        let code = source.as_database_error().and_then(|error| error.code());
+        match code.as_deref() {
+            // SQLITE_CORRUPT with its kinds, SQLITE_NOTADB
+            Some("11" | "26" | "267" | "523" | "779") => {
+                StoreError::Corrupt { path: file.to_path_buf(), reason: source.to_string() }
+            }
+            _ => StoreError::Database { doing, source },
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Records on disk: users, roles and permissions in SQL, with migrations.
+//!
+//! Invariants: a change is on disk before [`Store::commit`] returns, or nothing of it is; one process has the store
+//! open; what cannot be understood stops the start and is never skipped.
+
+mod commit;
+mod error;
+mod load;
+mod open;
+mod record;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use error::StoreError;
+pub use open::Store;
+pub use record::{Change, Contents, PasswordRecord, PasswordSlot, RoleRecord, Stamp, UserRecord};
+pub use secret::PasswordHash;

@@ -1,0 +1,264 @@
+//! The store on a real disk: what it keeps, and what it refuses to open.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use access::{
+    Context, Effect, GrantTypes, Operation, Permission, PermissionId, Resource, Role, RoleId,
+    RoleName, User, UserId, UserName,
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::{
+    Change, PasswordHash, PasswordRecord, PasswordSlot, RoleRecord, Stamp, Store, StoreError,
+    UserRecord,
+};
+
+fn permission(id: u128, resource: &str) -> Permission {
+    Permission {
+        id: PermissionId(Uuid::from_u128(id)),
+        resource: Resource::parse(resource, Context::Mqtt).unwrap(),
+        operation: Operation::ReadWrite,
+        context: Context::Mqtt,
+        effect: Effect::Deny,
+    }
+}
+
+fn user(id: u128, name: &str, roles: &[u128]) -> UserRecord {
+    let user = User {
+        id: UserId(Uuid::from_u128(id)),
+        name: UserName::parse(name).unwrap(),
+        grants: GrantTypes::PASSWORD,
+        publish_prefix: None,
+        roles: roles.iter().map(|role| RoleId(Uuid::from_u128(*role))).collect(),
+        permissions: vec![permission(id + 1000, "z/#"), permission(id + 2000, "a/#")],
+        enabled: true,
+        credential_epoch: 3,
+    };
+    UserRecord { user, stamp: Stamp::new(7) }
+}
+
+fn role(id: u128, name: &str) -> RoleRecord {
+    let (id, name) = (RoleId(Uuid::from_u128(id)), RoleName::parse(name).unwrap());
+    let permissions = vec![permission(9, "b/+")];
+    let role = Role { id, name, permissions };
+    RoleRecord { role, built_in: false, stamp: Stamp::new(7) }
+}
+
+fn password(slot: PasswordSlot, hash: &str) -> PasswordRecord {
+    let hash = PasswordHash::new(hash.to_owned());
+    PasswordRecord { slot, hash, created_at_ms: 5, expires_at_ms: Some(6) }
+}
+
+async fn filled(dir: &Path) -> Store {
+    let store = Store::open(dir).await.unwrap();
+    let changes = [
+        Change::PutRole(role(20, "second-role")),
+        Change::PutRole(role(10, "first-role")),
+        Change::PutUser(user(2, "bob", &[20, 10])),
+        Change::PutUser(user(1, "alice", &[])),
+        Change::PutPasswords(
+            UserId(Uuid::from_u128(2)),
+            vec![password(PasswordSlot::First, "one"), password(PasswordSlot::Second, "two")],
+        ),
+        Change::Initialized,
+    ];
+    store.commit(&changes).await.unwrap();
+    store
+}
+
+async fn reopened(store: Store, dir: &Path) -> Result<Store, StoreError> {
+    store.close().await;
+    drop(store);
+    Store::open(dir).await
+}
+
+#[tokio::test]
+async fn everything_is_there_again_in_its_order() {
+    let dir = TempDir::new().unwrap();
+    let store = filled(dir.path()).await;
+    let store = reopened(store, dir.path()).await.unwrap();
+    let contents = store.load().await.unwrap();
+    assert!(contents.is_initialized);
+    let [first, second] = &contents.roles[..] else { panic!() };
+    assert_eq!(
+        (&first.role, &second.role),
+        (&role(10, "first-role").role, &role(20, "second-role").role)
+    );
+    let [(alice, none), (bob, passwords)] = &contents.users[..] else { panic!() };
+    assert_eq!(alice.user, user(1, "alice", &[]).user);
+    assert_eq!(bob.user, user(2, "bob", &[20, 10]).user);
+    assert_eq!(bob.stamp, Stamp::new(7));
+    assert!(none.is_empty());
+    let shown: Vec<_> = passwords.iter().map(|it| (it.slot, it.hash.expose())).collect();
+    assert_eq!(shown, [(PasswordSlot::First, "one"), (PasswordSlot::Second, "two")]);
+    assert_eq!((passwords[0].created_at_ms, passwords[0].expires_at_ms), (5, Some(6)));
+}
+
+#[tokio::test]
+async fn of_changes_of_which_one_fails_none_is_made() {
+    let dir = TempDir::new().unwrap();
+    let store = filled(dir.path()).await;
+    let check = async |bad: Change| {
+        let refused = store.commit(&[Change::PutUser(user(5, "carl", &[])), bad]).await;
+        assert!(matches!(refused, Err(StoreError::Database { doing: "write", .. })), "{refused:?}");
+        assert_eq!(store.load().await.unwrap().users.len(), 2);
+    };
+    check(Change::PutUser(user(6, "alice", &[]))).await;
+    check(Change::PutUser(user(6, "dora", &[99]))).await;
+    check(Change::RemoveUser(UserId(Uuid::from_u128(99)))).await;
+    check(Change::RemoveRole(RoleId(Uuid::from_u128(10)))).await;
+    check(Change::RemoveRole(RoleId(Uuid::from_u128(99)))).await;
+    let hash = PasswordHash::new("three".to_owned());
+    check(Change::RenewPassword(UserId(Uuid::from_u128(1)), PasswordSlot::First, hash)).await;
+    check(Change::Initialized).await;
+}
+
+#[tokio::test]
+async fn a_removed_user_takes_all_it_has_along() {
+    let dir = TempDir::new().unwrap();
+    let store = filled(dir.path()).await;
+    store.commit(&[Change::RemoveUser(UserId(Uuid::from_u128(2)))]).await.unwrap();
+    store.commit(&[Change::RemoveRole(RoleId(Uuid::from_u128(10)))]).await.unwrap();
+    for table in ["user_passwords", "user_roles"] {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        let left: i64 = sqlx::query_scalar(sql).fetch_one(&store.pool).await.unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
+    store.commit(&[Change::PutUser(user(2, "bob", &[20]))]).await.unwrap();
+    assert!(store.load().await.unwrap().users[1].1.is_empty(), "no password of the one before");
+}
+
+#[tokio::test]
+async fn the_files_are_the_owners_only() {
+    let dir = TempDir::new().unwrap();
+    let data_dir = dir.path().join("new/data");
+    let store = filled(&data_dir).await;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data_dir), 0o700);
+    for name in ["countersign.db", "countersign.db-wal", "countersign.db-shm", "countersign.lock"] {
+        assert_eq!(mode(&data_dir.join(name)), 0o600, "{name}");
+    }
+    std::fs::set_permissions(store.file(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let store = reopened(store, &data_dir).await.unwrap();
+    assert_eq!(mode(store.file()), 0o600, "narrowed again");
+}
+
+#[tokio::test]
+async fn commits_are_synced_to_disk() {
+    let dir = TempDir::new().unwrap();
+    let store = filled(dir.path()).await;
+    let number = async |sql: &'static str| -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&store.pool).await.unwrap()
+    };
+    assert_eq!(number("PRAGMA synchronous").await, 2, "FULL");
+    assert_eq!(number("PRAGMA foreign_keys").await, 1);
+    assert_eq!(number("PRAGMA secure_delete").await, 1);
+    let mode: String =
+        sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&store.pool).await.unwrap();
+    assert_eq!(mode, "wal");
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_store_is_refused_with_one_clear_error() {
+    let check = async |dir: &Path, says: &str| {
+        let error = Store::open(dir).await.unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    };
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "no directory").unwrap();
+    check(&file, "cannot use the data directory").await;
+    check(&file.join("below"), "cannot use the data directory").await;
+    let garbage = TempDir::new().unwrap();
+    std::fs::write(garbage.path().join("countersign.db"), [b'x'; 8192]).unwrap();
+    check(garbage.path(), "is corrupt").await;
+}
+
+#[tokio::test]
+async fn a_damaged_page_stops_the_start() {
+    let dir = TempDir::new().unwrap();
+    let store = filled(dir.path()).await;
+    let file = store.file().to_path_buf();
+    store.close().await;
+    drop(store);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let (pages, page) = (bytes.len() / 4096, 4096);
+    for number in 2..pages {
+        bytes[number * page..number * page + 16].fill(0xff);
+    }
+    std::fs::write(&file, bytes).unwrap();
+    let error = Store::open(dir.path()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_version_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let store = filled(dir.path()).await;
+    let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (99, 'of tomorrow', 1, x'00', 0)";
+    sqlx::query(sql).execute(&store.pool).await.unwrap();
+    let error = reopened(store, dir.path()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 1, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_understood_is_never_left_out() {
+    for (damage, says) in [
+        ("UPDATE user_permissions SET resource = 'a/#/b'", "a/#/b"),
+        ("UPDATE users SET name = 'a+b'", "a+b"),
+        ("UPDATE users SET grants = 'passwort'", "passwort"),
+        ("UPDATE users SET publish_prefix = '$SYS/'", "`$`"),
+        ("UPDATE users SET version = -1", "version"),
+    ] {
+        let dir = TempDir::new().unwrap();
+        let store = filled(dir.path()).await;
+        sqlx::query("DELETE FROM users WHERE name = 'alice'").execute(&store.pool).await.unwrap();
+        let touched = sqlx::query(damage).execute(&store.pool).await.unwrap();
+        assert!(touched.rows_affected() > 0, "{damage}");
+        let error = store.load().await.unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{damage}: {error:?}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
+fn flaw_31_a_hash_cannot_be_printed() {
+    let shown = format!("{:?}", password(PasswordSlot::First, "$argon2id$secret"));
+    assert!(!shown.contains("secret") && shown.contains("PasswordHash(..)"), "{shown}");
+}
+
+#[tokio::test]
+#[ignore = "measures; takes a minute without optimisation"]
+async fn a_million_users_are_loaded_in_seconds() {
+    let dir = TempDir::new().unwrap();
+    let store = filled(dir.path()).await;
+    let numbers =
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) ";
+    for sql in [
+        "INSERT INTO users SELECT randomblob(16), 'machine-' || i, 'password', NULL, 1, 1, 1, 1, 1 FROM n",
+        "INSERT INTO user_passwords SELECT id, 1, '$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$\
+         T/XOJ2mh1/TIpJHfCdQan76Q5esCFVoT5MAeIM1Oq2E', 1, NULL FROM users WHERE name LIKE 'machine-%'",
+        "INSERT INTO user_roles SELECT u.id, r.id, 0 FROM users u, roles r \
+         WHERE u.name LIKE 'machine-%' AND r.name = 'first-role'",
+        "INSERT INTO user_permissions SELECT id, 0, randomblob(16), 'plant/' || name || '/#', \
+         'write', 'mqtt', 'allow' FROM users WHERE name LIKE 'machine-%'",
+    ] {
+        let sql = if sql.ends_with("FROM n") {
+            sql.replacen("INSERT", &format!("{numbers}INSERT"), 1)
+        } else {
+            sql.to_owned()
+        };
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&store.pool).await.unwrap();
+    }
+    let begun = tokio::time::Instant::now();
+    let store = reopened(store, dir.path()).await.unwrap();
+    println!("opened and checked in {:?}", begun.elapsed());
+    let begun = tokio::time::Instant::now();
+    let contents = store.load().await.unwrap();
+    println!("{} users loaded in {:?}", contents.users.len(), begun.elapsed());
+    assert_eq!(contents.users.len(), 1_000_002);
+}

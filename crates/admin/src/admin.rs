@@ -1,0 +1,212 @@
+//! The use cases' shared state, and the one way to change it.
+//!
+//! Invariants: a change is on disk before it is seen by anybody; changes are made one after the other, so that the store,
+//! the directory and the policy have the same order; a change that was begun is finished, whoever stops waiting for it.
+
+use std::sync::Arc;
+
+use access::{Policy, PolicyChange};
+use arc_swap::ArcSwap;
+use parking_lot::RwLock;
+use store::{Change, PasswordHash, Store};
+use tokio::sync::{Mutex, oneshot, watch};
+
+use crate::directory::Directory;
+use crate::error::AdminError;
+use crate::first_start;
+use crate::flight::Flights;
+use crate::hash::{HashError, Hasher, ParsedHash};
+use crate::pool::{HashPool, Source};
+use crate::proof::{ProofKey, Refusals};
+use crate::secret::Secret;
+use crate::settings::Settings;
+
+/// Users, roles and passwords: logging in, and administration. Clones share everything.
+#[derive(Clone)]
+pub struct Admin {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What [`Admin::open`] gives.
+pub struct Opened {
+    /// The use cases.
+    pub admin: Admin,
+    /// The random password of the first administrator, at the first start only. It is known nowhere else.
+    pub first_admin_password: Option<Secret>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) clock: fn() -> u64,
+    pub(crate) store: Store,
+    /// Held for the whole of a change.
+    writing: Mutex<()>,
+    pub(crate) directory: RwLock<Directory>,
+    pub(crate) policy: Arc<ArcSwap<Policy>>,
+    changed: watch::Sender<u64>,
+    pub(crate) pool: HashPool,
+    pub(crate) flights: Flights,
+    pub(crate) proof_key: ProofKey,
+    pub(crate) refusals: Refusals,
+    /// A hash of nobody's password, to be compared with where there is no other.
+    pub(crate) dummy: PasswordHash,
+}
+
+impl Admin {
+    /// Loads everything, and makes the built-in roles and the first administrator if the store was never started.
+    /// `clock` gives milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written, a password hash in it is malformed, or the given first password does not
+    /// fit the policy.
+    pub async fn open(
+        store: Store,
+        settings: Settings,
+        clock: fn() -> u64,
+    ) -> Result<Opened, AdminError> {
+        let pool = HashPool::start(settings.hash_pool, settings.hash_cost)
+            .map_err(|error| AdminError::Internal(format!("no thread to hash on: {error}")))?;
+        let nobody = crate::hash::random::<32>()?;
+        let dummy = hash_on(&pool, move |hasher| hasher.make(&nobody)).await?;
+        let mut contents = store.load().await?;
+        let mut first_admin_password = None;
+        if !contents.is_initialized {
+            let first = first_start::plan(&settings, clock(), &pool).await?;
+            store.commit(&first.changes).await?;
+            first_admin_password = first.random_password;
+            contents = store.load().await?;
+        }
+        for (record, passwords) in &contents.users {
+            for password in passwords {
+                ParsedHash::parse(&password.hash).map_err(|error| {
+                    let name = &record.user.name;
+                    store.corrupt(format!("the password of user `{name}`: {error}"))
+                })?;
+            }
+        }
+        let roles = contents.roles.iter().map(|record| record.role.clone());
+        let users = contents.users.iter().map(|(record, _)| record.user.clone());
+        let policy = Policy::compile(users, roles);
+        let (changed, _) = watch::channel(policy.generation());
+        let shared = Shared {
+            settings,
+            clock,
+            store,
+            writing: Mutex::new(()),
+            directory: RwLock::new(Directory::new(contents.users, contents.roles)),
+            policy: Arc::new(ArcSwap::from_pointee(policy)),
+            changed,
+            pool,
+            flights: Flights::default(),
+            proof_key: ProofKey::draw()?,
+            refusals: Refusals::new(),
+            dummy,
+        };
+        Ok(Opened { admin: Admin { shared: Arc::new(shared) }, first_admin_password })
+    }
+
+    /// The compiled policy, swapped at each change.
+    pub fn policy(&self) -> &Arc<ArcSwap<Policy>> {
+        &self.shared.policy
+    }
+
+    /// Tells the generation of the policy after each change.
+    pub fn policy_changes(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+
+    /// Logins and new passwords that wait to be hashed now.
+    pub fn hashes_waiting(&self) -> usize {
+        self.shared.pool.waiting()
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        (self.shared.clock)()
+    }
+
+    /// Makes a change: `plan` decides on it by the present state, and `view` shows the state right after it. Nothing
+    /// changes if `plan` or the store refuses.
+    pub(crate) async fn change<S, T>(
+        &self,
+        plan: impl FnOnce(&Directory) -> Result<(Vec<Change>, S), AdminError> + Send + 'static,
+        view: impl FnOnce(&Directory, S) -> T + Send + 'static,
+    ) -> Result<T, AdminError>
+    where
+        S: Send + 'static,
+        T: Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        // A task of its own: if the caller goes away between the store and the policy, both must still agree.
+        let task = tokio::spawn(async move {
+            let _writing = shared.writing.lock().await;
+            let (changes, subject) = {
+                let directory = shared.directory.read();
+                let planned = plan(&directory)?;
+                if !directory.keeps_an_administrator(&planned.0) {
+                    return Err(AdminError::LastAdministrator);
+                }
+                planned
+            };
+            if !changes.is_empty() {
+                shared.store.commit(&changes).await?;
+                shared.publish(&changes);
+            }
+            Ok(view(&shared.directory.read(), subject))
+        });
+        task.await.map_err(|error| AdminError::Internal(error.to_string()))?
+    }
+
+    /// Hashes a new password on the pool.
+    pub(crate) async fn hash_password(&self, password: Secret) -> Result<PasswordHash, AdminError> {
+        hash_on(&self.shared.pool, move |hasher| hasher.make(password.expose())).await
+    }
+}
+
+impl Shared {
+    /// Shows changes that are on disk.
+    fn publish(&self, changes: &[Change]) {
+        let for_policy: Vec<_> = changes.iter().filter_map(policy_change).collect();
+        let mut directory = self.directory.write();
+        for change in changes {
+            directory.apply(change);
+        }
+        if for_policy.is_empty() {
+            return;
+        }
+        // Under the directory's lock, so that whoever reads both sees both before or both after the change.
+        let policy = self.policy.load().apply(for_policy);
+        let generation = policy.generation();
+        self.policy.store(Arc::new(policy));
+        drop(directory);
+        self.changed.send_replace(generation);
+    }
+}
+
+fn policy_change(change: &Change) -> Option<PolicyChange> {
+    match change {
+        Change::PutUser(record) => Some(PolicyChange::PutUser(record.user.clone())),
+        Change::RemoveUser(id) => Some(PolicyChange::RemoveUser(*id)),
+        Change::PutRole(record) => Some(PolicyChange::PutRole(record.role.clone())),
+        Change::RemoveRole(id) => Some(PolicyChange::RemoveRole(*id)),
+        Change::PutPasswords(..) | Change::RenewPassword(..) | Change::Initialized => None,
+    }
+}
+
+/// Runs something on a hashing thread and waits for it.
+pub(crate) async fn hash_on<T: Send + 'static>(
+    pool: &HashPool,
+    work: impl FnOnce(&mut Hasher) -> Result<T, HashError> + Send + 'static,
+) -> Result<T, AdminError> {
+    let (reply, answer) = oneshot::channel();
+    let job = Box::new(move |hasher: &mut Hasher| {
+        if !reply.is_closed() {
+            // Whoever stopped waiting needs no answer.
+            drop(reply.send(work(hasher)));
+        }
+    });
+    pool.submit(Source::Local, job).map_err(|_full| AdminError::Busy)?;
+    match answer.await {
+        Ok(done) => Ok(done?),
+        Err(_displaced) => Err(AdminError::Busy),
+    }
+}

@@ -1,0 +1,97 @@
+//! Why an administrative call was refused, by whose fault it is.
+
+use store::StoreError;
+
+use crate::hash::HashError;
+
+/// A refusal of an administrative call. Nothing has changed when one is returned.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// There is no such user or role.
+    #[error("no {kind} `{key}`")]
+    NotFound {
+        /// What was looked for.
+        kind: Kind,
+        /// The name or id that was asked for.
+        key: String,
+    },
+    /// The name is taken.
+    #[error("a {kind} `{value}` exists already")]
+    Duplicate {
+        /// What was to be made.
+        kind: Kind,
+        /// The field that must be unique.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A field holds what it may not.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// The field, such as `permissions[2].resource`.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The role is assigned to users.
+    #[error("role `{role}` is assigned to {users} users")]
+    InUse {
+        /// Name of the role.
+        role: String,
+        /// How many users hold it.
+        users: usize,
+    },
+    /// The change would leave no enabled administrator who can log in.
+    #[error("the last enabled administrator cannot be removed, disabled or stripped of its rights")]
+    LastAdministrator,
+    /// The role comes with the broker.
+    #[error("role `{role}` is built in: it can be neither changed nor removed")]
+    BuiltIn {
+        /// Name of the role.
+        role: String,
+    },
+    /// `If-Match` names another version than the present one.
+    #[error("the {kind} was changed meanwhile: its version is {version}")]
+    Stale {
+        /// What was to be changed.
+        kind: Kind,
+        /// The present version.
+        version: u64,
+    },
+    /// Passwords cannot be hashed now: too many are waiting.
+    #[error("too busy to hash a password, try again later")]
+    Busy,
+    /// The change could not be written, or the store not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A password cannot be hashed.
+    #[error("cannot hash the password: {0}")]
+    Hash(#[from] HashError),
+    /// The broker's own state cannot be trusted: a thread or task cannot run.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl AdminError {
+    pub(crate) fn invalid(field: impl Into<String>, reason: impl ToString) -> AdminError {
+        AdminError::Invalid { field: field.into(), reason: reason.to_string() }
+    }
+}
+
+/// What an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A user.
+    User,
+    /// A role.
+    Role,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Kind::User => "user",
+            Kind::Role => "role",
+        })
+    }
+}

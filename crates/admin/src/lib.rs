@@ -1,0 +1,43 @@
+//! Use cases: log in, users, roles, passwords; the compiled policy and its changes.
+//!
+//! [`Admin`] is all of it. Reading and logging in work on memory; a change is on disk first, then in memory, then it is
+//! told. The path of a login: `attempt` decides the way, `proof` confirms what was proven before, `flight` gathers those
+//! who wait for the same hash, `pool` queues it fairly, `hash` makes it.
+
+mod admin;
+mod attempt;
+mod caller;
+mod directory;
+mod error;
+mod explain;
+mod first_password;
+mod first_start;
+mod flight;
+mod hash;
+mod login;
+pub mod model;
+mod passwords;
+mod permissions;
+mod policy;
+mod pool;
+mod proof;
+mod refusal;
+mod roles;
+mod secret;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod users;
+mod view;
+
+pub use admin::{Admin, Opened};
+pub use attempt::{LoginAttempt, PeerAddress, ProvenCertificate};
+pub use caller::Caller;
+pub use error::{AdminError, Kind};
+pub use first_password::{NotBase64, decode_base64_password};
+pub use hash::HashError;
+pub use policy::{PasswordPolicy, PolicyError};
+pub use refusal::{LoginRefused, RefusalKind, RefusalReason};
+pub use roles::RoleRemoval;
+pub use secret::Secret;
+pub use settings::{AuthenticationMode, FirstAdmin, HashCost, HashPoolLimits, Settings};

@@ -1,0 +1,110 @@
+//! What the configuration decides about logging in and administration.
+
+use std::time::Duration;
+
+use access::UserName;
+
+use crate::policy::PasswordPolicy;
+use crate::secret::Secret;
+
+/// Settings of [`crate::Admin`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How clients prove themselves.
+    pub authentication: AuthenticationMode,
+    /// The user that stands for a client that gives neither user name nor password; off if `None`. It needs no
+    /// password, must exist and be enabled, and may have no required grant type; otherwise such clients are refused.
+    pub anonymous_user: Option<UserName>,
+    /// What a new password must look like.
+    pub password_policy: PasswordPolicy,
+    /// The administrator of the first start.
+    pub first_admin: FirstAdmin,
+    /// Cost of a new hash; weaker ones in store are renewed at the next good login.
+    pub hash_cost: HashCost,
+    /// Bounds of the pool that hashes.
+    pub hash_pool: HashPoolLimits,
+    /// The longest password in bytes, at login and when set.
+    pub password_bytes_max: usize,
+    /// The most permissions of one user or role.
+    pub permissions_per_owner_max: usize,
+    /// The most roles of one user.
+    pub roles_per_user_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            authentication: AuthenticationMode::default(),
+            anonymous_user: None,
+            password_policy: PasswordPolicy::default(),
+            first_admin: FirstAdmin::RandomPassword,
+            hash_cost: HashCost::default(),
+            hash_pool: HashPoolLimits::default(),
+            password_bytes_max: 1024,
+            permissions_per_owner_max: 200_000,
+            roles_per_user_max: 1000,
+        }
+    }
+}
+
+/// How clients prove themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthenticationMode {
+    /// By user name and password.
+    #[default]
+    Password,
+    /// By a client certificate.
+    MutualTls,
+    /// By one or the other, as the user's grant types allow.
+    Either,
+}
+
+/// The administrator `admin`, made at the first start only: in a store that was never started before. It is not made
+/// again when it was removed later, and a later change of this setting changes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FirstAdmin {
+    /// With a random password that is told once.
+    #[default]
+    RandomPassword,
+    /// With this password, which must fit the policy like any other: there is never a well-known password.
+    Password(Secret),
+    /// Not made.
+    None,
+}
+
+/// Cost of an Argon2id hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashCost {
+    /// Memory in KiB, at least 8 for each lane.
+    pub memory_kib: u32,
+    /// Passes over the memory, at least 1.
+    pub passes: u32,
+    /// Lanes, at least 1; they run one after the other.
+    pub lanes: u32,
+}
+
+impl Default for HashCost {
+    /// The first choice of OWASP's Password Storage Cheat Sheet.
+    fn default() -> Self {
+        HashCost { memory_kib: 19_456, passes: 2, lanes: 1 }
+    }
+}
+
+/// Bounds of the pool that hashes passwords.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashPoolLimits {
+    /// Threads, each with the memory of one hash; 0 takes half of the cores, at least one.
+    pub threads: usize,
+    /// Hashes that may wait. When it is full, the source with the most waiting ones loses its newest.
+    pub queue_max: usize,
+    /// How long a login waits for its hash before it is refused as busy.
+    pub deadline: Duration,
+    /// Added to the threads' nice value (Linux), so that hashing yields to traffic.
+    pub nice: i32,
+}
+
+impl Default for HashPoolLimits {
+    fn default() -> Self {
+        HashPoolLimits { threads: 0, queue_max: 1024, deadline: Duration::from_secs(10), nice: 10 }
+    }
+}

@@ -1,0 +1,119 @@
+//! What is measured: that refusals cannot be told apart by time, and what a storm of logins costs.
+
+use tokio::time::Instant;
+
+use super::{House, cheap, login};
+use crate::{Caller, HashCost, RefusalKind, Settings};
+
+#[tokio::test]
+async fn refusals_cannot_be_told_apart_by_time() {
+    let house = House::with_alice().await;
+    house.add("disabled", "some-password").await;
+    house.patch("disabled", r#"{"enabled":false}"#).await;
+    for json in [
+        r#"{"username":"no-grant"}"#,
+        r#"{"username":"no-password","grantTypes":[{"method":"password"}]}"#,
+    ] {
+        let new = serde_json::from_str(json).unwrap();
+        house.admin.create_user(&Caller::LocalOwner, new).await.unwrap();
+    }
+    // `weak` has a hash of half the cost.
+    let half = HashCost { memory_kib: 1024, passes: 1, lanes: 1 };
+    let house = house.restart(Settings { hash_cost: half, ..cheap() }).await;
+    house.add("weak", "some-password").await;
+    let full = HashCost { memory_kib: 2048, passes: 1, lanes: 1 };
+    let house = house.restart(Settings { hash_cost: full, ..cheap() }).await;
+    house.set_password("alice", "alice-password").await;
+    let names = ["nobody", "alice", "disabled", "no-grant", "no-password", "weak"];
+    let mut times_us = vec![Vec::new(); names.len()];
+    for round in 0..150 {
+        for (name, times) in names.iter().zip(&mut times_us) {
+            // Each a new wrong password: a repeated one is refused from memory, whoever the user is.
+            let password = format!("wrong-password-{round}");
+            let begun = Instant::now();
+            assert!(login(&house.admin, Some(name), Some(password.as_bytes())).await.is_err());
+            times.push(begun.elapsed().as_micros());
+        }
+    }
+    let medians: Vec<u128> = times_us.iter_mut().map(|times| median(times)).collect();
+    println!("median µs of a refusal: {:?}", names.iter().zip(&medians).collect::<Vec<_>>());
+    let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+    assert!(*least > 100, "a hash was made: {medians:?}");
+    assert!(most * 100 <= least * 125, "within a quarter: {medians:?}");
+}
+
+#[tokio::test]
+async fn a_storm_of_proven_secrets_passes_in_no_time() {
+    let house = House::new(cheap()).await;
+    let names: Vec<String> = (0..200).map(|number| format!("machine-{number}")).collect();
+    for name in &names {
+        house.add(name, &format!("{name}-password")).await;
+        assert!(house.login(name, &format!("{name}-password")).await.is_ok());
+    }
+    let _guard = house.block_pool();
+    let begun = Instant::now();
+    let rounds = 50;
+    for _ in 0..rounds {
+        for name in &names {
+            assert!(house.login(name, &format!("{name}-password")).await.is_ok());
+        }
+    }
+    let elapsed = begun.elapsed();
+    let logins = names.len() * rounds;
+    let per_login = elapsed / u32::try_from(logins).unwrap();
+    println!("{logins} logins by fingerprint in {elapsed:?}, {per_login:?} each");
+    assert!(per_login.as_micros() < 1000, "{per_login:?}");
+}
+
+#[tokio::test]
+async fn wrong_passwords_of_one_source_do_not_hold_up_another() {
+    let house = House::with_alice().await;
+    let guard = house.block_pool();
+    let attack: Vec<_> = (0..500)
+        .map(|number| {
+            let admin = house.admin.clone();
+            tokio::spawn(async move {
+                login(&admin, Some("alice"), Some(format!("guess-{number}").as_bytes())).await
+            })
+        })
+        .collect();
+    while house.admin.hashes_waiting() < 500 {
+        tokio::task::yield_now().await;
+    }
+    let peer = crate::PeerAddress::Network("198.51.100.7:1883".parse().unwrap());
+    let (username, password) = (Some("alice"), Some(b"alice-password".as_slice()));
+    let attempt = crate::LoginAttempt { username, password, certificate: None, peer };
+    let good = house.admin.login(attempt);
+    tokio::pin!(good);
+    // Polled once, it waits in its own queue.
+    assert!(tokio::time::timeout(std::time::Duration::ZERO, &mut good).await.is_err());
+    assert_eq!(house.admin.hashes_waiting(), 501);
+    drop(guard);
+    assert!(good.await.is_ok());
+    assert!(house.admin.hashes_waiting() > 250, "it was served before most of the others");
+    for guess in attack {
+        let refused = guess.await.unwrap().unwrap_err();
+        assert_eq!(refused.reason().kind, RefusalKind::WrongPassword);
+    }
+}
+
+fn median(times: &mut [u128]) -> u128 {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+#[test]
+#[ignore = "measures the cost of a hash on this machine"]
+fn a_hash_of_the_default_cost_is_measured() {
+    let mut hasher = crate::hash::Hasher::new(HashCost::default());
+    let hash = crate::hash::ParsedHash::parse(&hasher.make(b"some-password").unwrap()).unwrap();
+    let hash = [hash];
+    let mut times_us: Vec<u128> = (0..40)
+        .map(|_| {
+            let begun = Instant::now();
+            assert_eq!(hasher.verify(b"some-password", &hash), Some(0));
+            begun.elapsed().as_micros()
+        })
+        .collect();
+    println!("median of a hash of the default cost: {} µs", median(&mut times_us));
+}

@@ -1,0 +1,256 @@
+//! Users: make, show, change, remove. A name is an identity, which certificates and sessions are bound to: it never
+//! changes.
+
+use std::sync::Arc;
+
+use access::{AuthMethod, GrantTypes, PublishPrefix, RoleId, User, UserId, UserName};
+use store::{Change, PasswordRecord, PasswordSlot, Stamp, UserRecord};
+use uuid::Uuid;
+
+use crate::admin::Admin;
+use crate::caller::Caller;
+use crate::directory::{Account, Directory};
+use crate::error::{AdminError, Kind};
+use crate::model::{GrantTypeModel, NewUser, Page, PageRequest, UserFilter, UserPatch, UserView};
+use crate::permissions;
+use crate::view;
+
+impl Admin {
+    /// Makes a user.
+    ///
+    /// # Errors
+    /// If a field is not valid, the password does not fit the policy, a role does not exist or the name is taken.
+    pub async fn create_user(&self, _: &Caller, new: NewUser) -> Result<UserView, AdminError> {
+        let settings = &self.shared.settings;
+        let now_ms = self.now_ms();
+        let name = user_name(&new.username)?;
+        // Before the work of hashing, and again when the change is made.
+        must_be_free(&self.shared.directory.read(), &name)?;
+        let id = UserId(permissions::new_uuid()?);
+        let user = User {
+            id,
+            name,
+            grants: new_grants(&new)?,
+            publish_prefix: publish_prefix(new.mqtt_publish_prefix.as_deref())?,
+            roles: Vec::new(),
+            permissions: permissions::parse(
+                &new.permissions,
+                &[],
+                settings.permissions_per_owner_max,
+            )?,
+            enabled: new.enabled,
+            credential_epoch: 1,
+        };
+        let passwords = match new.password {
+            None => Vec::new(),
+            Some(password) => {
+                self.check_new_password(&password, user.name.as_str())?;
+                let hash = self.hash_password(password).await?;
+                let slot = PasswordSlot::First;
+                vec![PasswordRecord { slot, hash, created_at_ms: now_ms, expires_at_ms: None }]
+            }
+        };
+        let roles_max = settings.roles_per_user_max;
+        self.change_user(move |directory| {
+            must_be_free(directory, &user.name)?;
+            let roles = roles(directory, &new.roles, roles_max)?;
+            let user = User { roles, ..user };
+            let put = Change::PutUser(UserRecord { user, stamp: Stamp::new(now_ms) });
+            Ok((vec![put, Change::PutPasswords(id, passwords)], id))
+        })
+        .await
+    }
+
+    /// Shows the users, by name.
+    ///
+    /// # Errors
+    /// If the page is none.
+    pub fn list_users(
+        &self,
+        _: &Caller,
+        filter: &UserFilter,
+        page: PageRequest,
+    ) -> Result<Page<UserView>, AdminError> {
+        let directory = self.shared.directory.read();
+        if let Some(name) = &filter.username {
+            let found: Vec<_> = directory.user_named(name).into_iter().collect();
+            return view::page(found.into_iter(), page, |account| Some(view::user(account)));
+        }
+        view::page(directory.users(), page, |id| {
+            directory.user(*id).map(|account| view::user(account))
+        })
+    }
+
+    /// Shows the user with this id or name.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn show_user(&self, _: &Caller, key: &str) -> Result<UserView, AdminError> {
+        let directory = self.shared.directory.read();
+        found(&directory, key).map(|account| view::user(account))
+    }
+
+    /// Changes a user, if it is still of the version that was seen.
+    ///
+    /// # Errors
+    /// If there is none or it is of another version, a field is not valid, a role does not exist, or no enabled
+    /// administrator would be left.
+    pub async fn update_user(
+        &self,
+        _: &Caller,
+        key: &str,
+        patch: UserPatch,
+        if_match: Option<u64>,
+    ) -> Result<UserView, AdminError> {
+        let (key, now_ms) = (key.to_owned(), self.now_ms());
+        let settings = &self.shared.settings;
+        let (roles_max, permissions_max) =
+            (settings.roles_per_user_max, settings.permissions_per_owner_max);
+        self.change_user(move |directory| {
+            let present = seen(directory, &key, if_match)?;
+            let mut user = present.user().clone();
+            if let Some(grants) = &patch.grant_types {
+                user.grants = grant_types(grants)?;
+            }
+            if let Some(prefix) = &patch.mqtt_publish_prefix {
+                user.publish_prefix = publish_prefix(prefix.as_deref())?;
+            }
+            if let Some(asked) = &patch.roles {
+                user.roles = roles(directory, asked, roles_max)?;
+            }
+            if let Some(asked) = &patch.permissions {
+                user.permissions = permissions::parse(asked, &user.permissions, permissions_max)?;
+            }
+            if let Some(enabled) = patch.enabled {
+                user.enabled = enabled;
+            }
+            let id = user.id;
+            if user == *present.user() {
+                return Ok((Vec::new(), id));
+            }
+            let stamp = present.record.stamp.changed(now_ms);
+            Ok((vec![Change::PutUser(UserRecord { user, stamp })], id))
+        })
+        .await
+    }
+
+    /// Removes a user.
+    ///
+    /// # Errors
+    /// If there is none or it is of another version, or no enabled administrator would be left.
+    pub async fn remove_user(
+        &self,
+        _: &Caller,
+        key: &str,
+        if_match: Option<u64>,
+    ) -> Result<(), AdminError> {
+        let key = key.to_owned();
+        let plan = move |directory: &Directory| {
+            let id = seen(directory, &key, if_match)?.user().id;
+            Ok((vec![Change::RemoveUser(id)], ()))
+        };
+        self.change(plan, |_, ()| ()).await
+    }
+
+    pub(crate) async fn change_user(
+        &self,
+        plan: impl FnOnce(&Directory) -> Result<(Vec<Change>, UserId), AdminError> + Send + 'static,
+    ) -> Result<UserView, AdminError> {
+        let shown = |directory: &Directory, id| directory.user(id).map(|it| view::user(it));
+        let shown = self.change(plan, shown).await?;
+        shown.ok_or_else(|| AdminError::Internal("a changed user is not there".to_owned()))
+    }
+}
+
+pub(crate) fn found<'d>(
+    directory: &'d Directory,
+    key: &str,
+) -> Result<&'d Arc<Account>, AdminError> {
+    let not_found = || AdminError::NotFound { kind: Kind::User, key: key.to_owned() };
+    directory.find_user(key).ok_or_else(not_found)
+}
+
+fn seen<'d>(
+    directory: &'d Directory,
+    key: &str,
+    if_match: Option<u64>,
+) -> Result<&'d Arc<Account>, AdminError> {
+    let present = found(directory, key)?;
+    let version = present.record.stamp.version;
+    if if_match.is_some_and(|seen| seen != version) {
+        return Err(AdminError::Stale { kind: Kind::User, version });
+    }
+    Ok(present)
+}
+
+fn must_be_free(directory: &Directory, name: &UserName) -> Result<(), AdminError> {
+    match directory.user_named(name.as_str()) {
+        None => Ok(()),
+        Some(_) => Err(AdminError::Duplicate {
+            kind: Kind::User,
+            field: "username",
+            value: name.as_str().to_owned(),
+        }),
+    }
+}
+
+fn user_name(text: &str) -> Result<UserName, AdminError> {
+    if Uuid::try_parse(text).is_ok() {
+        return Err(AdminError::invalid("username", "looks like an id"));
+    }
+    UserName::parse(text).map_err(|error| AdminError::invalid("username", error))
+}
+
+fn publish_prefix(text: Option<&str>) -> Result<Option<PublishPrefix>, AdminError> {
+    let parsed = text.map(PublishPrefix::parse).transpose();
+    parsed.map_err(|error| AdminError::invalid("mqttPublishPrefix", error))
+}
+
+fn new_grants(new: &NewUser) -> Result<GrantTypes, AdminError> {
+    let has_password = new.password.is_some();
+    let Some(asked) = &new.grant_types else {
+        return Ok(if has_password { GrantTypes::PASSWORD } else { GrantTypes::CERTIFICATE });
+    };
+    let grants = grant_types(asked)?;
+    if has_password && !grants.allows(AuthMethod::Password) {
+        let reason = "is given, but the grant types do not have `password`";
+        return Err(AdminError::invalid("password", reason));
+    }
+    Ok(grants)
+}
+
+fn grant_types(asked: &[GrantTypeModel]) -> Result<GrantTypes, AdminError> {
+    if asked.is_empty() {
+        let reason = "is empty: the user could not prove itself (to keep it out, disable it)";
+        return Err(AdminError::invalid("grantTypes", reason));
+    }
+    for (index, grant) in asked.iter().enumerate() {
+        if asked.iter().take(index).any(|earlier| earlier.method == grant.method) {
+            let field = format!("grantTypes[{index}].method");
+            return Err(AdminError::invalid(field, "is given twice"));
+        }
+    }
+    Ok(asked.iter().map(|grant| (*grant).into()).collect())
+}
+
+/// The roles with these ids or names, each once.
+fn roles(
+    directory: &Directory,
+    asked: &[String],
+    count_max: usize,
+) -> Result<Vec<RoleId>, AdminError> {
+    if asked.len() > count_max {
+        return Err(AdminError::invalid("roles", format!("more than {count_max}")));
+    }
+    let mut roles = Vec::with_capacity(asked.len());
+    for (index, key) in asked.iter().enumerate() {
+        let Some(role) = directory.find_role(key) else {
+            let field = format!("roles[{index}]");
+            return Err(AdminError::invalid(field, format!("there is no role `{key}`")));
+        };
+        if !roles.contains(&role.role.id) {
+            roles.push(role.role.id);
+        }
+    }
+    Ok(roles)
+}

@@ -1,0 +1,138 @@
+//! From what is kept to what is shown.
+
+use access::{AuthMethod, Because, Context, Decision, Effect, Grant, Operation, Owner, Permission};
+use store::{PasswordRecord, PasswordSlot, RoleRecord};
+
+use crate::directory::Account;
+use crate::error::AdminError;
+use crate::model::{
+    ContextModel, EffectModel, ExplainRule, GrantMethod, GrantTypeModel, IdentityProvider,
+    OperationModel, OwnerType, Page, PageRequest, PasswordSlotModel, PasswordView, PermissionView,
+    ROWS_PER_PAGE_MAX, RoleView, Time, UserView,
+};
+
+pub(crate) fn user(account: &Account) -> UserView {
+    let (user, stamp) = (account.user(), account.record.stamp);
+    UserView {
+        id: user.id.0,
+        username: user.name.as_str().to_owned(),
+        identity_provider: IdentityProvider::Local,
+        grant_types: user.grants.iter().map(GrantTypeModel::from).collect(),
+        mqtt_publish_prefix: user.publish_prefix.as_ref().map(|prefix| prefix.as_str().to_owned()),
+        roles: user.roles.iter().map(|role| role.0).collect(),
+        permissions: user.permissions.iter().map(permission).collect(),
+        enabled: user.enabled,
+        passwords: account.credentials.passwords.iter().map(password).collect(),
+        created_at: Time(stamp.created_at_ms),
+        updated_at: Time(stamp.updated_at_ms),
+        version: stamp.version,
+    }
+}
+
+pub(crate) fn role(record: &RoleRecord) -> RoleView {
+    let (role, stamp) = (&record.role, record.stamp);
+    RoleView {
+        id: role.id.0,
+        name: role.name.as_str().to_owned(),
+        permissions: role.permissions.iter().map(permission).collect(),
+        built_in: record.built_in,
+        created_at: Time(stamp.created_at_ms),
+        updated_at: Time(stamp.updated_at_ms),
+        version: stamp.version,
+    }
+}
+
+fn password(record: &PasswordRecord) -> PasswordView {
+    PasswordView {
+        slot: match record.slot {
+            PasswordSlot::First => PasswordSlotModel::First,
+            PasswordSlot::Second => PasswordSlotModel::Second,
+        },
+        created_at: Time(record.created_at_ms),
+        expires_at: record.expires_at_ms.map(Time),
+    }
+}
+
+fn permission(permission: &Permission) -> PermissionView {
+    PermissionView {
+        id: permission.id.0,
+        resource: permission.resource.as_str().to_owned(),
+        operation: permission.operation.into(),
+        context: permission.context.into(),
+        effect: permission.effect.into(),
+    }
+}
+
+pub(crate) fn rule(because: &Because) -> ExplainRule {
+    let (owner_type, owner) = match &because.owner {
+        Owner::User(name) => (OwnerType::User, name.as_str()),
+        Owner::Role(name) => (OwnerType::Role, name.as_str()),
+    };
+    ExplainRule {
+        owner_type,
+        owner: owner.to_owned(),
+        resource: because.resource.as_str().to_owned(),
+        operation: because.operation.into(),
+        effect: because.effect.into(),
+    }
+}
+
+/// The rows of one page, of all in their order.
+pub(crate) fn page<R, T>(
+    rows: impl ExactSizeIterator<Item = R>,
+    request: PageRequest,
+    show: impl FnMut(R) -> Option<T>,
+) -> Result<Page<T>, AdminError> {
+    let PageRequest { page_number, rows_per_page } = request;
+    if page_number == 0 {
+        return Err(AdminError::invalid("pageNumber", "counts from 1"));
+    }
+    if rows_per_page == 0 || rows_per_page > ROWS_PER_PAGE_MAX {
+        let reason = format!("must be 1 to {ROWS_PER_PAGE_MAX}");
+        return Err(AdminError::invalid("rowsPerPage", reason));
+    }
+    let total = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    let before = u64::from(page_number - 1) * u64::from(rows_per_page);
+    let before = usize::try_from(before).unwrap_or(usize::MAX);
+    let size = usize::try_from(rows_per_page).unwrap_or(usize::MAX);
+    let items = rows.skip(before).take(size).filter_map(show).collect();
+    Ok(Page { items, total, page_number, rows_per_page })
+}
+
+impl From<Grant> for GrantTypeModel {
+    fn from(grant: Grant) -> Self {
+        GrantTypeModel { method: grant.method.into(), is_required: grant.is_required }
+    }
+}
+
+impl From<GrantTypeModel> for Grant {
+    fn from(model: GrantTypeModel) -> Self {
+        Grant { method: model.method.into(), is_required: model.is_required }
+    }
+}
+
+/// The same words on both sides, each way by an exhaustive match.
+macro_rules! same_words {
+    ($inner:ident, $model:ident, $($word:ident),+) => {
+        impl From<$inner> for $model {
+            fn from(word: $inner) -> Self {
+                match word {
+                    $($inner::$word => $model::$word),+
+                }
+            }
+        }
+
+        impl From<$model> for $inner {
+            fn from(word: $model) -> Self {
+                match word {
+                    $($model::$word => $inner::$word),+
+                }
+            }
+        }
+    };
+}
+same_words!(AuthMethod, GrantMethod, Password, Certificate);
+same_words!(Operation, OperationModel, Read, Write, ReadWrite);
+same_words!(Context, ContextModel, Mqtt, Http);
+same_words!(Effect, EffectModel, Allow, Deny);
+same_words!(Decision, EffectModel, Allow, Deny);

@@ -1,0 +1,317 @@
+//! Whom the broker trusts at this moment: trust anchors and revocation lists, as one immutable value.
+//!
+//! What may be an anchor is decided here, because webpki takes an anchor as given: a certificate that is no authority's, an
+//! expired one and a revoked one are none. Otherwise a device's certificate in the bundle could issue others.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustls::DistinguishedName;
+use rustls_pki_types::pem::SectionKind;
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::{
+    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, OwnedCertRevocationList,
+    RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
+};
+
+use crate::certificate::{Facts, Standing};
+use crate::error::PkiError;
+use crate::fingerprint::Fingerprint;
+use crate::identity::{self, Lapse, Link, PeerIdentity};
+use crate::note::Note;
+use crate::pem;
+use crate::refusal::{Refusal, RefusalKind};
+use crate::revocation::{Crl, CrlSet};
+use crate::tls;
+
+/// A certificate of the trust bundle.
+#[derive(Clone)]
+pub(crate) struct Anchor {
+    pub(crate) facts: Facts,
+    pub(crate) der: CertificateDer<'static>,
+}
+
+/// The anchors in force, and which chains were found to lead to them.
+pub(crate) struct Anchors {
+    list: Vec<Anchor>,
+    hints: Vec<DistinguishedName>,
+    /// Chains that verified against these anchors, each with the last second at which all its parts are valid.
+    verified: Mutex<HashMap<Fingerprint, u64>>,
+}
+
+/// Anchors and revocation lists of one moment.
+pub(crate) struct Trust {
+    anchors: Arc<Anchors>,
+    crls: CrlSet,
+    lanes: Vec<Lane>,
+}
+
+/// What is given to webpki together. There is more than one only while two authorities have one name but different
+/// keys, as after a renewal: webpki takes the first list of a name, so each key needs a lane with its own list.
+#[derive(Default)]
+struct Lane {
+    anchors: Vec<TrustAnchor<'static>>,
+    crls: Vec<CertRevocationList<'static>>,
+}
+
+impl Anchors {
+    /// Those of the bundle that may be anchors now; each that may not is noted.
+    pub(crate) fn admit(
+        bundle: Vec<Anchor>,
+        crls: &CrlSet,
+        now: UnixTime,
+        notes: &mut Vec<Note>,
+    ) -> Self {
+        let mut list: Vec<Anchor> = Vec::new();
+        for anchor in bundle {
+            let subject = anchor.facts.subject.clone();
+            if list.iter().any(|present| present.der == anchor.der) {
+                continue;
+            }
+            if !anchor.facts.is_valid_at(now.as_secs()) {
+                notes.push(Note::AuthorityOutsideValidity { subject });
+            } else if crls.find(&Link::of(&anchor.facts)).is_some() {
+                notes.push(Note::AuthorityRevoked { subject });
+            } else {
+                list.push(anchor);
+            }
+        }
+        let hints =
+            list.iter().map(|anchor| DistinguishedName::from(anchor.facts.subject_der.clone()));
+        Self { hints: hints.collect(), list, verified: Mutex::default() }
+    }
+
+    fn digest(&self) -> Fingerprint {
+        Fingerprint::of_sequence(self.list.iter().map(|anchor| anchor.der.as_ref()))
+    }
+
+    fn remember(&self, chain: Fingerprint, valid_until_s: u64) {
+        let mut verified = self.verified.lock();
+        if verified.len() >= VERIFIED_CHAINS_MAX {
+            verified.clear();
+        }
+        verified.insert(chain, valid_until_s);
+    }
+
+    fn remembers(&self, chain: Fingerprint, now_s: u64) -> bool {
+        self.verified.lock().get(&chain).is_some_and(|until_s| now_s <= *until_s)
+    }
+}
+
+impl Trust {
+    /// Takes over what `previous` remembers if the anchors are the same.
+    pub(crate) fn new(
+        anchors: Anchors,
+        crls: CrlSet,
+        previous: Option<&Self>,
+    ) -> Result<Self, PkiError> {
+        let anchors = match previous {
+            Some(previous) if previous.anchors.digest() == anchors.digest() => {
+                Arc::clone(&previous.anchors)
+            }
+            _ => Arc::new(anchors),
+        };
+        let lanes = lanes(&anchors.list, &crls)?;
+        Ok(Self { anchors, crls, lanes })
+    }
+
+    /// Whether this chain, leaf first, is good for a client at this moment, by webpki's full verification.
+    pub(crate) fn verify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        let Some((leaf, intermediates)) = chain.split_first() else {
+            return Err(Refusal::new(RefusalKind::NoCertificate, "no certificate was presented"));
+        };
+        let facts: Vec<Option<Facts>> = chain.iter().map(Facts::of).collect();
+        let leaf_facts = facts.first().and_then(Option::as_ref);
+        let end_entity =
+            EndEntityCert::try_from(leaf).map_err(|error| Refusal::of_chain(&error, leaf_facts))?;
+        if leaf_facts.is_none() {
+            return Err(Refusal::of_chain(&webpki::Error::BadDer, None));
+        }
+        let links: Vec<Link> = facts.iter().flatten().map(Link::of).collect();
+        self.check_revocation(&links)?;
+        let mut refused = webpki::Error::UnknownIssuer;
+        for lane in &self.lanes {
+            match lane.verify(&end_entity, intermediates, now) {
+                Ok(()) => {
+                    let until_s = links.iter().map(|link| link.not_after_s).min().unwrap_or(0);
+                    self.anchors.remember(identity::chain_digest(chain), until_s);
+                    return Ok(());
+                }
+                // The lane that does not know the issuer has nothing to tell when another does.
+                Err(webpki::Error::UnknownIssuer) => {}
+                Err(error) => refused = error,
+            }
+        }
+        Err(Refusal::of_chain(&refused, leaf_facts))
+    }
+
+    /// Whether an identity that was good is still good. Costs a look-up for a chain that these anchors have verified.
+    pub(crate) fn still_good(&self, peer: &PeerIdentity, now: UnixTime) -> Result<(), Lapse> {
+        peer.has_expired(now)?;
+        self.check_revocation(peer.links()).map_err(Lapse::Revoked)?;
+        if self.anchors.remembers(peer.digest(), now.as_secs()) {
+            return Ok(());
+        }
+        self.verify(peer.certificates(), now).map_err(|refusal| match refusal.kind() {
+            RefusalKind::Revoked => Lapse::Revoked(refusal),
+            _ => Lapse::Untrusted(refusal),
+        })
+    }
+
+    pub(crate) fn hints(&self) -> &[DistinguishedName] {
+        &self.anchors.hints
+    }
+
+    pub(crate) fn anchors(&self) -> &[Anchor] {
+        &self.anchors.list
+    }
+
+    pub(crate) fn crls(&self) -> &CrlSet {
+        &self.crls
+    }
+
+    pub(crate) fn has_the_anchors_of(&self, other: &Self) -> bool {
+        self.anchors.digest() == other.anchors.digest()
+    }
+
+    fn check_revocation(&self, links: &[Link]) -> Result<(), Refusal> {
+        links.iter().try_for_each(|link| match self.crls.find(link) {
+            Some(revoked) => Err(Refusal::revoked(&revoked, &link.description)),
+            None => Ok(()),
+        })
+    }
+}
+
+impl Lane {
+    fn verify(
+        &self,
+        end_entity: &EndEntityCert<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), webpki::Error> {
+        let crls: Vec<&CertRevocationList<'_>> = self.crls.iter().collect();
+        // `new` fails for no lists at all, which means that there is nothing to check.
+        let revocation = RevocationOptionsBuilder::new(&crls).ok().map(|builder| {
+            builder
+                .with_depth(RevocationCheckDepth::Chain)
+                .with_status_policy(UnknownStatusPolicy::Allow)
+                .with_expiration_policy(ExpirationPolicy::Ignore)
+                .build()
+        });
+        end_entity
+            .verify_for_usage(
+                tls::algorithms().all,
+                &self.anchors,
+                intermediates,
+                now,
+                KeyUsage::client_auth(),
+                revocation,
+                None,
+            )
+            .map(drop)
+    }
+}
+
+/// All certificates of a trust bundle; one that is no authority's makes the whole file unusable.
+pub(crate) fn read_bundle(path: &Path, bytes: &[u8]) -> Result<Vec<Anchor>, PkiError> {
+    let mut bundle = Vec::new();
+    for block in pem::blocks_of(path, bytes, SectionKind::Certificate)? {
+        let der = CertificateDer::from(block.der.to_vec());
+        let Some(facts) = Facts::of(&der) else {
+            return Err(PkiError::at_line(path, block.line, "not a certificate", REMEDY_REPLACE));
+        };
+        let what = match facts.standing {
+            Standing::Authority | Standing::VersionOneRoot => None,
+            Standing::EndEntity => {
+                Some("is not an authority's certificate (no basicConstraints CA:TRUE)")
+            }
+            Standing::MayNotSign => {
+                Some("may not sign certificates (its keyUsage lacks keyCertSign)")
+            }
+        };
+        if let Some(what) = what {
+            let text = format!("the certificate `{}` {what}", facts.subject);
+            return Err(PkiError::at_line(path, block.line, text, REMEDY_AUTHORITY));
+        }
+        if let Err(error) = webpki::anchor_from_trusted_cert(&der) {
+            let text = format!("the certificate `{}` cannot be an anchor ({error})", facts.subject);
+            return Err(PkiError::at_line(path, block.line, text, REMEDY_REPLACE));
+        }
+        bundle.push(Anchor { facts, der });
+    }
+    Ok(bundle)
+}
+
+/// Refuses a list that claims to be of an authority in the bundle but was not signed by it.
+pub(crate) fn check_signature(crl: &Crl, bundle: &[Anchor]) -> Result<(), PkiError> {
+    let mut namesakes =
+        bundle.iter().filter(|anchor| anchor.facts.subject_der == crl.issuer_der).peekable();
+    if namesakes.peek().is_none()
+        || namesakes.any(|anchor| crl.is_signed_by(&anchor.facts.public_key))
+    {
+        return Ok(());
+    }
+    let what = format!("the revocation list of `{}` is not signed by that authority", crl.issuer);
+    Err(PkiError::at_line(
+        &crl.path,
+        crl.line,
+        what,
+        "put the list that the authority signed there",
+    ))
+}
+
+fn lanes(anchors: &[Anchor], crls: &CrlSet) -> Result<Vec<Lane>, PkiError> {
+    let mut keys_by_name: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
+    for anchor in anchors {
+        let keys = keys_by_name.entry(&anchor.facts.subject_der).or_default();
+        if !keys.contains(&anchor.facts.public_key.as_slice()) {
+            keys.push(&anchor.facts.public_key);
+        }
+    }
+    let count = keys_by_name.values().map(Vec::len).max().unwrap_or(0);
+    let belongs = |name: &[u8], is_key: &dyn Fn(&[u8]) -> bool, lane: usize| {
+        let keys = keys_by_name.get(name).map(Vec::as_slice).unwrap_or_default();
+        keys.len() < 2 || keys.get(lane).is_some_and(|key| is_key(key))
+    };
+    (0..count)
+        .map(|index| {
+            let mut lane = Lane::default();
+            for anchor in anchors {
+                let facts = &anchor.facts;
+                if belongs(&facts.subject_der, &|key| key == facts.public_key, index) {
+                    lane.anchors.push(trust_anchor(&anchor.der)?);
+                }
+            }
+            for crl in &crls.crls {
+                if belongs(&crl.issuer_der, &|key| crl.is_signed_by(key), index) {
+                    lane.crls.push(parsed_crl(crl)?);
+                }
+            }
+            Ok(lane)
+        })
+        .collect()
+}
+
+fn trust_anchor(der: &CertificateDer<'static>) -> Result<TrustAnchor<'static>, PkiError> {
+    webpki::anchor_from_trusted_cert(der)
+        .map(|anchor| anchor.to_owned())
+        .map_err(|error| PkiError::crypto("use an authority's certificate", error))
+}
+
+fn parsed_crl(crl: &Crl) -> Result<CertRevocationList<'static>, PkiError> {
+    OwnedCertRevocationList::from_der(&crl.der)
+        .map(CertRevocationList::from)
+        .map_err(|error| PkiError::crypto("use a revocation list", error))
+}
+
+/// A look-up entry is 40 bytes, so this is some megabytes at most; when it is full it starts anew, which costs time only.
+const VERIFIED_CHAINS_MAX: usize = 65_536;
+const REMEDY_REPLACE: &str = "replace or remove that block";
+const REMEDY_AUTHORITY: &str = "the bundle holds authorities only: remove that block; \
+     make an authority with `openssl req -x509 -addext basicConstraints=critical,CA:TRUE`";

@@ -1,0 +1,32 @@
+//! Liveness and readiness, for those who start and watch the process. They tell nothing else, so everybody may ask.
+
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::ApiState;
+use crate::problem::{Kind, Problem};
+
+/// `/healthz` and `/readyz`.
+pub(crate) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
+}
+
+/// Whether the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = String, content_type = "text/plain")))]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether it takes clients.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses(
+    (status = 200, body = String, content_type = "text/plain"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+async fn readyz(State(state): State<ApiState>) -> Result<&'static str, Problem> {
+    if state.clients.is_open() {
+        Ok("ready\n")
+    } else {
+        Err(Problem::new(Kind::Unavailable, "the broker is stopping"))
+    }
+}

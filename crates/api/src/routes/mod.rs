@@ -1,0 +1,20 @@
+//! The paths of the API, one file a resource.
+
+pub(crate) mod clients;
+pub(crate) mod explain;
+pub(crate) mod fallback;
+pub(crate) mod health;
+pub(crate) mod openapi;
+pub(crate) mod permissions;
+pub(crate) mod roles;
+pub(crate) mod users;
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue};
+
+use crate::problem::Problem;
+
+/// A JSON answer, or a problem document.
+type Answer<T> = Result<Json<T>, Problem>;
+/// A JSON answer about one object, with its version in the head.
+type VersionedAnswer<T> = Result<([(HeaderName, HeaderValue); 1], Json<T>), Problem>;

@@ -1,0 +1,157 @@
+//! `/api/users`: who there is, and what each may do.
+
+use admin::model::{NewUser, Page, PasswordChange, UserFilter, UserPatch, UserView};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::{Answer, VersionedAnswer};
+use crate::ApiState;
+use crate::extract::{Body, CalledBy, Path, Query};
+use crate::paging::page_request;
+use crate::problem::Problem;
+use crate::version::{IfMatch, etag};
+
+/// `/api/users` and below.
+pub(crate) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show, change, remove))
+        .routes(routes!(set_password))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListQuery {
+    /// Only the user of exactly this name.
+    #[serde(rename = "username[eq]")]
+    username: Option<String>,
+    /// Counts from 1.
+    #[param(minimum = 1)]
+    page_number: Option<u32>,
+    /// 50 if absent.
+    #[param(minimum = 1, maximum = 100)]
+    rows_per_page: Option<u32>,
+}
+
+/// Users, by name.
+#[utoipa::path(get, path = "/api/users", operation_id = "listUsers", tag = "users", params(ListQuery), responses(
+    (status = 200, body = Page<UserView>),
+    (status = "4XX", body = Problem, content_type = "application/problem+json"),
+))]
+async fn list(
+    State(state): State<ApiState>,
+    CalledBy(caller): CalledBy,
+    Query(query): Query<ListQuery>,
+) -> Answer<Page<UserView>> {
+    let page = page_request(query.page_number, query.rows_per_page)?;
+    let filter = UserFilter { username: query.username };
+    Ok(Json(state.admin.list_users(&caller, &filter, page)?))
+}
+
+/// Makes a user.
+#[utoipa::path(post, path = "/api/users", operation_id = "createUser", tag = "users", request_body = NewUser, responses(
+    (status = 201, body = UserView, headers(("Location" = String), ("ETag" = String))),
+    (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+async fn create(
+    State(state): State<ApiState>,
+    CalledBy(caller): CalledBy,
+    Body(user): Body<NewUser>,
+) -> Result<Response, Problem> {
+    let user = state.admin.create_user(&caller, user).await?;
+    let location = format!("/api/users/{}", user.id);
+    Ok(created(&location, user.version, user))
+}
+
+/// One user.
+#[utoipa::path(get, path = "/api/users/{id}", operation_id = "showUser", tag = "users", params(("id" = Uuid, Path)), responses(
+    (status = 200, body = UserView, headers(("ETag" = String))),
+    (status = "4XX", body = Problem, content_type = "application/problem+json"),
+))]
+async fn show(
+    State(state): State<ApiState>,
+    CalledBy(caller): CalledBy,
+    Path(id): Path<Uuid>,
+) -> VersionedAnswer<UserView> {
+    let user = state.admin.show_user(&caller, &id.to_string())?;
+    Ok((etag(user.version), Json(user)))
+}
+
+/// Changes a user: what is absent stays, a list given replaces the whole list.
+#[utoipa::path(patch, path = "/api/users/{id}", operation_id = "changeUser", tag = "users", request_body = UserPatch,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, body = UserView, headers(("ETag" = String))),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn change(
+    State(state): State<ApiState>,
+    CalledBy(caller): CalledBy,
+    Path(id): Path<Uuid>,
+    if_match: IfMatch,
+    Body(patch): Body<UserPatch>,
+) -> VersionedAnswer<UserView> {
+    let present = state.admin.show_user(&caller, &id.to_string())?.version;
+    let user = state
+        .admin
+        .update_user(&caller, &id.to_string(), patch, if_match.expected(present))
+        .await?;
+    Ok((etag(user.version), Json(user)))
+}
+
+/// Removes a user and ends its connections and sessions.
+#[utoipa::path(delete, path = "/api/users/{id}", operation_id = "removeUser", tag = "users",
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    responses(
+        (status = 204),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn remove(
+    State(state): State<ApiState>,
+    CalledBy(caller): CalledBy,
+    Path(id): Path<Uuid>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let present = state.admin.show_user(&caller, &id.to_string())?.version;
+    state.admin.remove_user(&caller, &id.to_string(), if_match.expected(present)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Sets a user's password and ends the connections that the old one made, or sets a second one beside it.
+#[utoipa::path(put, path = "/api/users/{id}/password", operation_id = "setPassword", tag = "users", request_body = PasswordChange,
+    params(("id" = Uuid, Path)),
+    responses(
+        (status = 204),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn set_password(
+    State(state): State<ApiState>,
+    CalledBy(caller): CalledBy,
+    Path(id): Path<Uuid>,
+    Body(change): Body<PasswordChange>,
+) -> Result<StatusCode, Problem> {
+    state.admin.set_password(&caller, &id.to_string(), change).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The answer that says where the new object is.
+pub(super) fn created<T: serde::Serialize>(location: &str, version: u64, object: T) -> Response {
+    let mut headers = HeaderMap::new();
+    if let Ok(location) = HeaderValue::try_from(location) {
+        headers.insert(header::LOCATION, location);
+    }
+    (StatusCode::CREATED, etag(version), headers, Json(object)).into_response()
+}

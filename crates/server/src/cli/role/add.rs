@@ -1,0 +1,26 @@
+//! `role add`.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::answer::Answer;
+use crate::cli::edit::NewPermissions;
+use crate::cli::failure::Failure;
+use crate::cli::session::{ROLES, Session};
+
+/// What `role add` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// Name of the new role
+    name: String,
+    #[command(flatten)]
+    permissions: NewPermissions,
+}
+
+impl Add {
+    pub(super) async fn run(self, session: &mut Session) -> Result<Answer, Failure> {
+        let body = json!({"name": self.name, "permissions": self.permissions.to_json()});
+        let role = session.create(&ROLES, &body).await?;
+        Ok(Answer::done(role, format!("role `{}` added", self.name)))
+    }
+}

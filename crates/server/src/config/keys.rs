@@ -1,0 +1,234 @@
+//! The one list of configuration keys.
+
+use super::Config;
+use super::error::{ConfigError, Source};
+use super::slot::{Range, Raw, Slot};
+
+/// One key: its name, its place in [`Config`], its bounds and what it means.
+pub(super) struct Key {
+    /// The table of the file; empty for a key at the top.
+    pub(super) section: &'static str,
+    /// The name in its section.
+    pub(super) name: &'static str,
+    /// Its bounds, where it is a number or a time span (then in milliseconds).
+    pub(super) range: Range,
+    /// Its place.
+    pub(super) slot: fn(&mut Config) -> Slot<'_>,
+    /// One sentence for people.
+    pub(super) meaning: &'static str,
+}
+
+impl Key {
+    /// The key with its section.
+    pub(super) fn path(&self) -> String {
+        if self.section.is_empty() {
+            self.name.to_owned()
+        } else {
+            format!("{}.{}", self.section, self.name)
+        }
+    }
+
+    /// The environment variable that sets it.
+    pub(super) fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.path().replace('.', "_").to_uppercase())
+    }
+
+    /// Whether its value must never be shown, and may be given as a file.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!((self.slot)(&mut Config::default()), Slot::Secret(_))
+    }
+
+    /// The error for a value that does not fit.
+    pub(super) fn refuse(&self, raw: &Raw, reason: String, place: Source) -> ConfigError {
+        let value = match raw {
+            _ if self.is_secret() => "the given value".to_owned(),
+            Raw::Text(text) | Raw::Variable(text) => shorten(text),
+            Raw::Integer(value) => format!("`{value}`"),
+            Raw::Boolean(value) => format!("`{value}`"),
+            Raw::Other(kind) => format!("a value of type {kind}"),
+        };
+        ConfigError::BadValue { place, key: self.path(), value, reason }
+    }
+}
+
+/// Text of an operator for an error message: on one line, and not longer than that.
+pub(super) fn shorten(text: &str) -> String {
+    let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    let more = if shown.len() < text.len() { "…" } else { "" };
+    let mut line = String::from("`");
+    for letter in shown.chars() {
+        match letter {
+            // Quotes are harmless between backticks, and JSON is full of them.
+            '"' | '\'' => line.push(letter),
+            _ => line.extend(letter.escape_debug()),
+        }
+    }
+    format!("{line}{more}`")
+}
+
+/// The known name that looks most like `name`, if any is near.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = String> + 'a) -> Option<String> {
+    known
+        .map(|candidate| {
+            (strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase()), candidate)
+        })
+        .filter(|(likeness, _)| *likeness > NEAR)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, candidate)| candidate)
+}
+
+/// What every variable that sets a key begins with.
+pub(super) const VARIABLE_PREFIX: &str = "COUNTERSIGN_";
+const SHOWN_CHARS_MAX: usize = 60;
+const NEAR: f64 = 0.7;
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    slot: fn(&mut Config) -> Slot<'_>,
+    meaning: &'static str,
+) -> Key {
+    Key { section, name, range: Range { min: 0, max: u64::MAX }, slot, meaning }
+}
+
+const fn bounded(
+    section: &'static str,
+    name: &'static str,
+    (min, max): (u64, u64),
+    slot: fn(&mut Config) -> Slot<'_>,
+    meaning: &'static str,
+) -> Key {
+    Key { section, name, range: Range { min, max }, slot, meaning }
+}
+
+const COUNT: (u64, u64) = (1, 100_000_000);
+const COUNT_OR_ZERO: (u64, u64) = (0, 100_000_000);
+/// 1 KiB to 16 GiB.
+const BYTES: (u64, u64) = (1 << 10, 16 << 30);
+/// The largest MQTT packet is 256 MiB.
+const PACKET_BYTES: (u64, u64) = (1 << 8, 268_435_460);
+/// 10 ms to an hour.
+const SPAN_MS: (u64, u64) = (10, 3_600_000);
+/// Argon2's own bounds are wider; these keep a typing error from stopping all logins.
+const HASH_MEMORY_KIB: (u64, u64) = (8, 4 << 20);
+
+/// All keys, in the order in which they are shown; keys of one section stand together.
+#[rustfmt::skip]
+pub(super) static KEYS: &[Key] = &[
+    key("", "authentication", |c| Slot::Word(&mut c.login.authentication),
+        "How MQTT clients prove who they are. With mutual-tls the plain listeners are not opened."),
+    key("", "anonymous_user", |c| Slot::Word(&mut c.login.anonymous_user),
+        "The user that clients without user name and password are. Nobody unless set."),
+
+    key("listeners", "mqtt", |c| Slot::Address(&mut c.listeners.mqtt), "MQTT over TCP. Passwords cross it in clear."),
+    key("listeners", "mqtts", |c| Slot::Address(&mut c.listeners.mqtts), "MQTT over TLS."),
+    key("listeners", "https", |c| Slot::Address(&mut c.listeners.https), "HTTPS: the REST API, and MQTT over WebSocket at /mqtt."),
+    key("listeners", "ws", |c| Slot::Address(&mut c.listeners.ws), "MQTT over plain WebSocket at /mqtt."),
+
+    bounded("limits", "connect_timeout", SPAN_MS, |c| Slot::Span(&mut c.intake.connect_timeout),
+        "Time from an accepted connection to its complete CONNECT. Over: closed."),
+    bounded("limits", "connect_packet_size_max", PACKET_BYTES, |c| Slot::Whole(&mut c.intake.connect_packet_size_max),
+        "Bytes of the largest CONNECT. Larger: closed."),
+    bounded("limits", "pending_connections_max", COUNT, |c| Slot::Whole(&mut c.intake.pending_connections_max),
+        "Connections that are not logged in yet. Full: the one that has been silent for longest is closed; if none is silent, new ones wait."),
+    bounded("limits", "pending_per_source_max", COUNT, |c| Slot::Whole(&mut c.intake.pending_per_source_max),
+        "Connections of one source address (IPv6: of one /64) that have not sent their CONNECT. Full: its oldest is closed."),
+    bounded("limits", "connections_per_source_max", COUNT_OR_ZERO, |c| Slot::Whole(&mut c.intake.connections_per_source_max),
+        "Connections of one source address (IPv6: of one /64); 0 is no limit. Full: new ones are closed."),
+    bounded("limits", "shard_inbox_batches_max", COUNT, |c| Slot::Whole(&mut c.intake.shard_inbox_batches_max),
+        "Batches that may wait for one shard. Full: the shards that fill it stop reading from their clients until it has fallen to half."),
+    bounded("limits", "connections_max", COUNT, |c| Slot::Whole(&mut c.broker.connections_max),
+        "Live connections. Full: CONNECT is refused with 0x97 (3.1.1: 3)."),
+    bounded("limits", "sessions_max", COUNT, |c| Slot::Whole(&mut c.broker.sessions_max),
+        "Sessions, online and offline. Full: CONNECT is refused with 0x97 (3.1.1: 3)."),
+    bounded("limits", "sessions_per_user_max", COUNT, |c| Slot::Whole(&mut c.broker.sessions_per_user_max),
+        "Sessions of one user, online and offline. Full: CONNECT is refused with 0x97 (3.1.1: 3)."),
+    bounded("limits", "packet_size_max", PACKET_BYTES, |c| Slot::Whole(&mut c.broker.packet_size_max),
+        "Bytes of the largest packet after login. Larger: DISCONNECT 0x95."),
+    bounded("limits", "outbox_bytes_max", BYTES, |c| Slot::Whole(&mut c.broker.outbox_bytes_max),
+        "Bytes waiting to be written to one connection. Full: its oldest QoS 0 messages are dropped, QoS 1 and 2 wait in the queue."),
+    bounded("limits", "outbox_pressure_bytes", BYTES, |c| Slot::Whole(&mut c.broker.outbox_pressure_bytes),
+        "Bytes waiting to be written to one connection from which on those who publish more to it are held back, until it is at half of that."),
+    bounded("limits", "shard_window_bytes", BYTES, |c| Slot::Whole(&mut c.broker.shard_window_bytes),
+        "Bytes on their way from one shard to another from which on those who publish more are held back, until it is at half of that."),
+    bounded("limits", "queue_messages_max", COUNT, |c| Slot::Whole(&mut c.broker.queue_messages_max),
+        "Messages waiting in the queue of one session. Full: see queue_full."),
+    bounded("limits", "queue_bytes_max", BYTES, |c| Slot::Whole(&mut c.broker.queue_bytes_max),
+        "Bytes waiting in the queue of one session. Full: see queue_full."),
+    key("limits", "queue_full", |c| Slot::Word(&mut c.broker.queue_full),
+        "Which message is given up when the queue of a session is full."),
+    bounded("limits", "receive_max", (1, 65_535), |c| Slot::Whole(&mut c.broker.receive_max),
+        "Unacknowledged QoS 1 and 2 messages a client may have in transit to the broker. More: DISCONNECT 0x93."),
+    bounded("limits", "in_flight_max", (1, 65_535), |c| Slot::Whole(&mut c.broker.in_flight_max),
+        "Unacknowledged QoS 1 and 2 messages in transit to one client."),
+    bounded("limits", "topic_alias_max", (0, 65_535), |c| Slot::Whole(&mut c.broker.topic_alias_max),
+        "Topic aliases a client may set. More: DISCONNECT 0x94."),
+    bounded("limits", "subscriptions_per_session_max", COUNT, |c| Slot::Whole(&mut c.broker.subscriptions_per_session_max),
+        "Subscriptions of one session. Full: SUBACK 0x97 (3.1.1: 0x80)."),
+    bounded("limits", "retained_messages_max", COUNT_OR_ZERO, |c| Slot::Whole(&mut c.broker.retained_messages_max),
+        "Retained messages. Full: a message is routed but not retained."),
+    bounded("limits", "retained_bytes_max", (0, BYTES.1), |c| Slot::Whole(&mut c.broker.retained_bytes_max),
+        "Bytes of all retained messages. Full: a message is routed but not retained."),
+    bounded("limits", "retained_backlog_max", COUNT, |c| Slot::Whole(&mut c.broker.retained_backlog_max),
+        "Retained messages waiting for one connection after its SUBSCRIBE. Full: the rest of them is not sent."),
+    bounded("limits", "keep_alive_s_max", (0, 65_535), |c| Slot::Whole(&mut c.broker.keep_alive_s_max),
+        "Seconds. A longer keep-alive, or none, is shortened to this; 0 is no limit."),
+    bounded("limits", "session_expiry_s_max", (0, 0xffff_ffff), |c| Slot::Whole(&mut c.broker.session_expiry_s_max),
+        "Seconds a session may outlive its connection; longer wishes are shortened. 4294967295 is for ever."),
+    bounded("limits", "client_id_bytes_max", (1, 65_535), |c| Slot::Whole(&mut c.broker.client_id_bytes_max),
+        "Bytes of a client id. Longer: CONNACK 0x85 (3.1.1: 2)."),
+    bounded("limits", "permit_cache_topics_max", COUNT_OR_ZERO, |c| Slot::Whole(&mut c.broker.permit_cache_topics_max),
+        "Topics whose permit one connection remembers. Full: all are forgotten."),
+    bounded("limits", "route_cache_targets_max", COUNT_OR_ZERO, |c| Slot::Whole(&mut c.broker.route_cache_targets_max),
+        "Receivers in all routes that one shard remembers. Full: all are forgotten."),
+    bounded("limits", "slow_consumer_patience_ms", (0, 3_600_000), |c| Slot::Whole(&mut c.broker.slow_consumer_patience_ms),
+        "Milliseconds a publisher is held back for one receiver that does not read. Then messages for that one are dropped."),
+    bounded("limits", "close_linger_ms", (1, 3_600_000), |c| Slot::Whole(&mut c.broker.close_linger_ms),
+        "Milliseconds until a closed connection that does not take its last bytes is forgotten."),
+    key("limits", "denied_publish", |c| Slot::Word(&mut c.broker.denied_publish),
+        "What happens to a 3.1.1 connection that publishes without the right to; it cannot be told why."),
+
+    bounded("passwords", "min", (0, 1000), |c| Slot::Whole(&mut c.login.password_policy.min),
+        "Least characters of a new password."),
+    bounded("passwords", "lower", (0, 1000), |c| Slot::Whole(&mut c.login.password_policy.lower),
+        "Least lower-case letters of a new password, by Unicode."),
+    bounded("passwords", "upper", (0, 1000), |c| Slot::Whole(&mut c.login.password_policy.upper),
+        "Least upper-case letters of a new password, by Unicode."),
+    bounded("passwords", "numeric", (0, 1000), |c| Slot::Whole(&mut c.login.password_policy.numeric),
+        "Least digits and other numbers of a new password, by Unicode."),
+    bounded("passwords", "symbol", (0, 1000), |c| Slot::Whole(&mut c.login.password_policy.symbol),
+        "Least symbols and punctuation marks of a new password, by Unicode."),
+    bounded("passwords", "bytes_max", (8, 65_535), |c| Slot::Whole(&mut c.login.password_bytes_max),
+        "Bytes of the longest password, at login and when one is set."),
+
+    bounded("hashing", "threads", (0, 1024), |c| Slot::Whole(&mut c.login.hash_pool.threads),
+        "Threads that hash passwords, each with the memory of one hash; 0 takes half of the cores."),
+    bounded("hashing", "queue_max", COUNT, |c| Slot::Whole(&mut c.login.hash_pool.queue_max),
+        "Logins that may wait for a hash. Full: the source with the most waiting ones loses its newest, which is refused as busy."),
+    bounded("hashing", "deadline", SPAN_MS, |c| Slot::Span(&mut c.login.hash_pool.deadline),
+        "How long a login waits for its hash before it is refused as busy."),
+    bounded("hashing", "memory_kib", HASH_MEMORY_KIB, |c| Slot::Whole(&mut c.login.hash_cost.memory_kib),
+        "Memory of one new Argon2id hash in KiB. Weaker hashes are renewed at the next good login."),
+    bounded("hashing", "passes", (1, 1000), |c| Slot::Whole(&mut c.login.hash_cost.passes),
+        "Passes over that memory."),
+    bounded("hashing", "lanes", (1, 64), |c| Slot::Whole(&mut c.login.hash_cost.lanes),
+        "Lanes of one hash."),
+
+    bounded("users", "permissions_per_owner_max", COUNT, |c| Slot::Whole(&mut c.login.permissions_per_owner_max),
+        "Permissions of one user or role."),
+    bounded("users", "roles_per_user_max", COUNT, |c| Slot::Whole(&mut c.login.roles_per_user_max),
+        "Roles of one user."),
+
+    key("admin", "user_enabled", |c| Slot::Switch(&mut c.admin.user_enabled),
+        "Whether a new data directory gets the administrator `admin`."),
+    key("admin", "initial_password", |c| Slot::Secret(&mut c.admin.initial_password),
+        "Its first password. Unset: a random one, printed to stderr once."),
+
+    key("log", "level", |c| Slot::Word(&mut c.log.level), "The least severe level that is logged, to stderr."),
+    key("log", "format", |c| Slot::Word(&mut c.log.format), "Lines for people, or one JSON object a line."),
+
+    bounded("server", "shards", (0, 256), |c| Slot::Whole(&mut c.server.shards),
+        "Threads that serve connections; 0 takes one per core, 16 at most."),
+    bounded("server", "stop_timeout", SPAN_MS, |c| Slot::Span(&mut c.server.stop_timeout),
+        "How long a stopping server waits for its clients to take their last bytes."),
+];

@@ -1,0 +1,286 @@
+//! Bounds on connections that nobody has vouched for yet.
+//!
+//! A connection is *silent* until its CONNECT is complete and *pending* until it is logged in. Both are bounded.
+//! When all pending places are taken, the connection that has been silent for longest makes room: under an attack that is
+//! the attacker's, in a storm of honest clients there is none, and then new ones wait in the kernel's queue.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use crate::config::IntakeLimits;
+
+/// All places of connections.
+pub(crate) struct Intake {
+    limits: IntakeLimits,
+    places: Mutex<Places>,
+    left: Notify,
+}
+
+#[derive(Default)]
+struct Places {
+    next: u64,
+    pending: usize,
+    /// By age.
+    silent: BTreeMap<u64, Silent>,
+    sources: HashMap<Source, OfSource>,
+}
+
+struct Silent {
+    source: Source,
+    /// Ends the connection; absent until its task runs.
+    task: Option<AbortHandle>,
+}
+
+#[derive(Default)]
+struct OfSource {
+    silent: BTreeSet<u64>,
+    connections: usize,
+}
+
+/// Where connections come from, as far as bounds go: one IPv4 address, or the /64 that one IPv6 site has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Source(IpAddr);
+
+/// The place of one connection; dropping it leaves the place.
+pub(crate) struct Ticket {
+    intake: Arc<Intake>,
+    number: u64,
+    source: Source,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Silent,
+    Pending,
+    LoggedIn,
+}
+
+impl Intake {
+    /// No connections yet.
+    pub(crate) fn new(limits: IntakeLimits) -> Arc<Self> {
+        Arc::new(Self { limits, places: Mutex::default(), left: Notify::new() })
+    }
+
+    /// The bounds.
+    pub(crate) fn limits(&self) -> &IntakeLimits {
+        &self.limits
+    }
+
+    /// Waits until one more connection can be taken in, if need be at the cost of a silent one.
+    pub(crate) async fn room(&self) {
+        loop {
+            let left = self.left.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            {
+                let places = self.places.lock();
+                if places.pending < self.limits.pending_connections_max || !places.silent.is_empty()
+                {
+                    return;
+                }
+            }
+            left.await;
+        }
+    }
+
+    /// Takes a place for a new, silent connection from this address; `None` if its source has too many.
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Ticket> {
+        let source = Source::of(address);
+        let mut guard = self.places.lock();
+        let places = &mut *guard;
+        let of_source = places.sources.entry(source).or_default();
+        let connections_max = self.limits.connections_per_source_max;
+        if connections_max > 0 && of_source.connections >= connections_max {
+            return None;
+        }
+        of_source.connections = of_source.connections.saturating_add(1);
+        let oldest_of_source = (of_source.silent.len() >= self.limits.pending_per_source_max)
+            .then(|| of_source.silent.first().copied())
+            .flatten();
+        let oldest = || places.silent.keys().next().copied();
+        let is_full = places.pending >= self.limits.pending_connections_max;
+        let displaced = oldest_of_source.or_else(|| is_full.then(oldest).flatten());
+        if let Some(number) = displaced {
+            places.displace(number);
+        }
+        places.pending = places.pending.saturating_add(1);
+        let number = places.next;
+        places.next = number.wrapping_add(1);
+        places.silent.insert(number, Silent { source, task: None });
+        places.sources.entry(source).or_default().silent.insert(number);
+        drop(guard);
+        Some(Ticket { intake: Arc::clone(self), number, source, stage: Stage::Silent })
+    }
+
+    /// Names the task that serves a silent connection, so that it can be displaced.
+    pub(crate) fn served_by(&self, number: u64, task: AbortHandle) {
+        if let Some(silent) = self.places.lock().silent.get_mut(&number) {
+            silent.task = Some(task);
+        }
+    }
+}
+
+impl Places {
+    /// Ends a silent connection. Its ticket leaves the place when its task is gone.
+    fn displace(&mut self, number: u64) {
+        if let Some(silent) = self.silent.remove(&number) {
+            if let Some(of_source) = self.sources.get_mut(&silent.source) {
+                of_source.silent.remove(&number);
+            }
+            if let Some(task) = silent.task {
+                task.abort();
+            }
+        }
+    }
+
+    /// A connection is no longer silent.
+    fn spoke(&mut self, number: u64, source: Source) {
+        self.silent.remove(&number);
+        if let Some(of_source) = self.sources.get_mut(&source) {
+            of_source.silent.remove(&number);
+        }
+    }
+
+    fn leave_source(&mut self, source: Source) {
+        if let Some(of_source) = self.sources.get_mut(&source) {
+            of_source.connections = of_source.connections.saturating_sub(1);
+            if of_source.connections == 0 {
+                self.sources.remove(&source);
+            }
+        }
+    }
+}
+
+impl Ticket {
+    /// The number to name the task by.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The CONNECT is complete.
+    pub(crate) fn spoke(&mut self) {
+        self.intake.places.lock().spoke(self.number, self.source);
+        self.stage = Stage::Pending;
+    }
+
+    /// The client is logged in: others may be taken in now.
+    pub(crate) fn logged_in(&mut self) {
+        self.leave_pending();
+        self.stage = Stage::LoggedIn;
+    }
+
+    fn leave_pending(&self) {
+        if self.stage == Stage::LoggedIn {
+            return;
+        }
+        let mut places = self.intake.places.lock();
+        places.spoke(self.number, self.source);
+        places.pending = places.pending.saturating_sub(1);
+        drop(places);
+        self.intake.left.notify_one();
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.leave_pending();
+        self.intake.places.lock().leave_source(self.source);
+    }
+}
+
+impl Source {
+    fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V4(address) => IpAddr::V4(address),
+            IpAddr::V6(address) => {
+                let site = u128::from(address) & (u128::MAX << 64);
+                IpAddr::V6(Ipv6Addr::from(site))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn intake(pending: usize, per_source: usize, connections: usize) -> Arc<Intake> {
+        Intake::new(IntakeLimits {
+            pending_connections_max: pending,
+            pending_per_source_max: per_source,
+            connections_per_source_max: connections,
+            ..IntakeLimits::default()
+        })
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn silent(intake: &Intake) -> Vec<u64> {
+        intake.places.lock().silent.keys().copied().collect()
+    }
+
+    #[test]
+    fn flaw_36_the_longest_silent_connection_makes_room() {
+        let intake = intake(2, 10, 0);
+        let _tickets: Vec<_> =
+            ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(|ip| intake.enter(address(ip))).into();
+        assert_eq!(silent(&intake), [1, 2]);
+    }
+
+    #[test]
+    fn a_source_over_its_bound_displaces_only_its_own() {
+        let intake = intake(10, 2, 0);
+        let _tickets: Vec<_> = ["10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.2"]
+            .map(|ip| intake.enter(address(ip)))
+            .into();
+        assert_eq!(silent(&intake), [0, 2, 3]);
+    }
+
+    #[test]
+    fn one_ipv6_site_is_one_source_and_a_mapped_ipv4_address_is_itself() {
+        let check = |one: &str, other: &str, same: bool| {
+            assert_eq!(Source::of(address(one)) == Source::of(address(other)), same);
+        };
+        check("2001:db8:1:1::1", "2001:db8:1:1:ffff::9", true);
+        check("2001:db8:1:1::1", "2001:db8:1:2::1", false);
+        check("::ffff:10.0.0.1", "10.0.0.1", true);
+        check("10.0.0.1", "10.0.0.2", false);
+    }
+
+    #[test]
+    fn connections_of_one_source_are_counted_until_they_end() {
+        let intake = intake(10, 10, 1);
+        let mut first = intake.enter(address("10.0.0.1")).unwrap();
+        first.logged_in();
+        assert!(intake.enter(address("10.0.0.1")).is_none());
+        assert!(intake.enter(address("10.0.0.2")).is_some());
+        drop(first);
+        assert!(intake.enter(address("10.0.0.1")).is_some());
+    }
+
+    #[test]
+    fn every_place_is_left_whatever_the_stage() {
+        let intake = intake(10, 10, 0);
+        for stage in 0..3 {
+            let mut ticket = intake.enter(address("10.0.0.1")).unwrap();
+            if stage > 0 {
+                ticket.spoke();
+            }
+            if stage > 1 {
+                ticket.logged_in();
+            }
+            drop(ticket);
+            let places = intake.places.lock();
+            assert_eq!((places.pending, places.silent.len(), places.sources.len()), (0, 0, 0));
+        }
+    }
+}

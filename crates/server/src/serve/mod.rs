@@ -1,0 +1,87 @@
+//! `countersign serve`: the broker process, put together and taken apart.
+//!
+//! One multi-thread runtime accepts, logs in and serves the API; each shard has a thread and a runtime of its own. What is
+//! most likely to be wrong is tried first: configuration, data directory, listeners, and only then users and roles.
+
+mod admin_socket;
+mod clients;
+mod clock;
+mod data_dir;
+mod error;
+mod farewell;
+mod inbox;
+mod intake;
+mod link;
+mod listener;
+mod logging;
+mod login;
+mod process;
+mod refusal;
+mod remainder;
+mod report;
+mod shard;
+mod shards;
+mod start;
+mod transport;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::config::Effective;
+
+use error::ServeError;
+
+/// What the command line says about `serve`.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// The configuration file, if there is one.
+    pub(crate) config: Option<PathBuf>,
+    /// Where everything that lasts is kept.
+    pub(crate) data_dir: PathBuf,
+    /// Print the effective configuration and stop.
+    pub(crate) check: bool,
+}
+
+/// Runs the broker until it is told to stop. Says on stderr why it does not run, in one line.
+pub(crate) fn run(options: Options) -> ExitCode {
+    match try_run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With stderr gone there is still the exit code.
+            drop(writeln!(std::io::stderr(), "countersign: {error}"));
+            error.exit_code()
+        }
+    }
+}
+
+/// The Unix socket of a server that runs in `data_dir`.
+pub(crate) fn admin_socket(data_dir: &Path) -> PathBuf {
+    admin_socket::path(data_dir)
+}
+
+fn try_run(options: &Options) -> Result<(), ServeError> {
+    let effective = Effective::load(options.config.as_deref(), std::env::vars_os())?;
+    if options.check {
+        let shown = std::io::stdout().write_all(effective.to_toml().as_bytes());
+        return shown.map_err(|reason| ServeError::System { what: "stdout", reason });
+    }
+    let config = effective.config;
+    let system = |what| move |reason| ServeError::System { what, reason };
+    process::prepare();
+    // Dropped last: everything else may still have something to say.
+    let _log = logging::start(&config.log).map_err(system("the log's thread"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(MAIN_THREADS)
+        .thread_name("main")
+        .enable_all()
+        .build()
+        .map_err(system("the main runtime"))?;
+    let stopped = runtime.block_on(start::serve(config, &options.data_dir));
+    // A login in the middle of a hash must not hold up the end.
+    runtime.shutdown_background();
+    stopped
+}
+
+/// Accepting, logging in and the API; hashing and the database have threads of their own.
+const MAIN_THREADS: usize = 2;

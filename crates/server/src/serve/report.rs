@@ -1,0 +1,103 @@
+//! What the log says of clients. Text that a peer chose is recorded as a string, never formatted into the line: both
+//! formats then quote and escape it.
+
+use std::net::SocketAddr;
+
+use access::{Authenticated, UserName};
+use broker::{Attach, AttachRefused, ClientName, Peer, Refusal, RefusalReason, Report};
+use mqtt::{Connect, ReasonCode};
+
+use super::login::Visitor;
+
+/// A connection that ended before its CONNECT was complete.
+pub(crate) fn no_connect(visitor: &Visitor, reason: &str) {
+    tracing::info!(
+        address = %visitor.address, listener = &*visitor.listener, reason,
+        "connection refused"
+    );
+}
+
+/// Flaw 41: every refused login, with user, client id, address and reason.
+pub(crate) fn login_refused(visitor: &Visitor, connect: &Connect, code: ReasonCode, reason: &str) {
+    tracing::warn!(
+        user = connect.username.as_deref(), client_id = connect.client_id,
+        address = %visitor.address, listener = &*visitor.listener, code = hex(code), reason,
+        "login refused"
+    );
+}
+
+/// A client that has proven who it is, and is refused all the same.
+pub(crate) fn attach_refused(client: &Newcoming, refused: &AttachRefused) {
+    tracing::warn!(
+        user = client.user.as_str(), client_id = client.client_id,
+        address = %client.peer.address, listener = &*client.peer.listener,
+        code = hex(refused.reason), reason = refused.why.to_string(),
+        "login refused"
+    );
+}
+
+/// Who asks to be attached, kept for the case that it is refused.
+pub(crate) struct Newcoming {
+    user: UserName,
+    client_id: String,
+    peer: Peer,
+}
+
+impl Newcoming {
+    /// Takes down who it is.
+    pub(crate) fn new(authenticated: &Authenticated, attach: &Attach) -> Self {
+        let client_id = attach.assigned_client_id.as_ref().unwrap_or(&attach.connect.client_id);
+        Self {
+            user: authenticated.name().clone(),
+            client_id: client_id.clone(),
+            peer: attach.peer.clone(),
+        }
+    }
+}
+
+/// What the engine reports.
+pub(crate) fn log(report: &Report) {
+    match report {
+        Report::Connected { client, session_present } => {
+            let (user, client_id, address) = who(client);
+            tracing::info!(user, client_id, %address, session_present, "client connected");
+        }
+        Report::Disconnected { client, why } => {
+            let (user, client_id, address) = who(client);
+            tracing::info!(user, client_id, %address, reason = ?why, "client disconnected");
+        }
+        Report::Refused(refusal) => refused(refusal),
+        Report::SlowConsumer { client, rule, dropped } => {
+            let (user, client_id, address) = who(client);
+            tracing::warn!(user, client_id, %address, ?rule, dropped, "client too slow: messages dropped");
+        }
+        Report::RetainedFull { topic } => {
+            tracing::warn!(topic = &**topic, "message not retained: the store is full");
+        }
+        Report::SessionEnded { client, why } => {
+            let (user, client_id, address) = who(client);
+            tracing::info!(user, client_id, %address, reason = ?why, "session ended");
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) {
+    let (user, client_id, address) = who(&refusal.client);
+    let reason = match &refusal.reason {
+        RefusalReason::Denied(denial) => denial.to_string(),
+        RefusalReason::Limit(limit) => format!("{limit} is reached"),
+    };
+    tracing::warn!(
+        user, client_id, %address, action = ?refusal.action, topic = &*refusal.topic,
+        reason, "refused"
+    );
+}
+
+/// User, client id and address.
+fn who(client: &ClientName) -> (&str, &str, SocketAddr) {
+    (client.user_name.as_str(), &client.client_id, client.peer.address)
+}
+
+fn hex(code: ReasonCode) -> String {
+    format!("{:#04x}", code.value())
+}

@@ -1,0 +1,370 @@
+//! One shard: a thread with one engine, the connections that it owns, and nothing that waits for anything else.
+//!
+//! A round: every connection that has bytes reads once and feeds the engine; then the flusher, which was queued behind
+//! them, writes once to every connection that has output. No borrow of the engine lives across an `await`.
+
+use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{ClientView, ConnectionId, ConnectionLost, Effect, Engine, ShardId};
+use hashbrown::{HashMap, HashSet};
+use mqtt::Timestamp;
+use tokio::sync::Notify;
+
+use super::clock;
+use super::inbox::{Inbox, Newcomer, Order};
+use super::link::Link;
+use super::remainder::{READ_BYTES_MAX, Remainder};
+use super::report;
+use super::transport::Transport;
+use super::{farewell, refusal};
+
+/// One shard, on its thread.
+pub(crate) struct Shard {
+    id: ShardId,
+    engine: RefCell<Engine>,
+    links: RefCell<HashMap<ConnectionId, Rc<Link>, foldhash::fast::RandomState>>,
+    /// Connections with output, each once a round.
+    dirty: RefCell<Vec<ConnectionId>>,
+    flush: Notify,
+    /// All reads of the shard go through it; the first half takes what was left over from before.
+    scratch: RefCell<Box<[u8]>>,
+    inboxes: Arc<[Inbox]>,
+    /// An inbox that is too full, if any; no client is read until it has room.
+    congested: Cell<Option<usize>>,
+    congestion: Notify,
+    held_back: RefCell<HashSet<ConnectionId>>,
+    /// When the engine next wants to be woken.
+    alarm: Cell<Option<Timestamp>>,
+    alarm_changed: Notify,
+    linger: Duration,
+    is_stopping: Cell<bool>,
+    /// Shared with those who are closing their sockets.
+    leaving: Rc<()>,
+}
+
+impl Shard {
+    /// The shard `id` around its engine.
+    pub(crate) fn new(
+        id: ShardId,
+        engine: Engine,
+        inboxes: Arc<[Inbox]>,
+        linger: Duration,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            engine: RefCell::new(engine),
+            links: RefCell::default(),
+            dirty: RefCell::default(),
+            flush: Notify::new(),
+            scratch: RefCell::new(vec![0; READ_BYTES_MAX * 2].into()),
+            inboxes,
+            congested: Cell::new(None),
+            congestion: Notify::new(),
+            held_back: RefCell::default(),
+            alarm: Cell::new(None),
+            alarm_changed: Notify::new(),
+            linger,
+            is_stopping: Cell::new(false),
+            leaving: Rc::new(()),
+        })
+    }
+
+    /// Takes in a client that has proven who it is.
+    fn adopt(self: &Rc<Self>, newcomer: Newcomer) {
+        let Newcomer { detached, rest, authenticated, attach, ticket } = newcomer;
+        let version = attach.connect.version;
+        let name = report::Newcoming::new(&authenticated, &attach);
+        let Ok(transport) = Transport::adopt(detached) else {
+            tracing::warn!("a connection was lost: the shard's runtime cannot take it");
+            return;
+        };
+        let attached = self.engine.borrow_mut().attach(authenticated, attach, clock::now());
+        match attached {
+            Ok(id) => {
+                let link = Link::new(id, transport, Remainder::new(rest), ticket);
+                self.links.borrow_mut().insert(id, Rc::clone(&link));
+                tokio::task::spawn_local(link.serve(Rc::clone(self)));
+            }
+            Err(refused) => {
+                report::attach_refused(&name, &refused);
+                let last = refusal::connack(version, refused.reason);
+                let leaving = Rc::clone(&self.leaving);
+                tokio::task::spawn_local(async move {
+                    farewell::say(transport, &last).await;
+                    drop((ticket, leaving));
+                });
+            }
+        }
+        self.end_round();
+    }
+
+    /// Bytes of a connection are in the scratch buffer, or it may go on with what was left over.
+    pub(crate) fn received(&self, link: &Link, length: usize) {
+        let mut engine = self.engine.borrow_mut();
+        let now = clock::now();
+        link.feed(&mut self.scratch.borrow_mut(), length, |input| {
+            engine.receive(link.id(), input, now)
+        });
+        self.end_round();
+    }
+
+    /// A connection is gone for the engine. Until what is returned is dropped, it may still close its socket gently.
+    pub(crate) fn ended(&self, link: &Link, lost: ConnectionLost) -> Rc<()> {
+        self.links.borrow_mut().remove(&link.id());
+        self.engine.borrow_mut().detach(link.id(), lost, clock::now());
+        self.end_round();
+        Rc::clone(&self.leaving)
+    }
+
+    /// The engine, to look at output.
+    pub(crate) fn engine(&self) -> Ref<'_, Engine> {
+        self.engine.borrow()
+    }
+
+    /// Output was written. Says whether there is more.
+    pub(crate) fn advance_output(&self, id: ConnectionId, written: usize) -> bool {
+        let mut engine = self.engine.borrow_mut();
+        engine.advance_output(id, written, clock::now());
+        !engine.output(id).is_empty()
+    }
+
+    /// Notes that a connection has output.
+    pub(crate) fn has_output(&self, id: ConnectionId) {
+        self.dirty.borrow_mut().push(id);
+        self.end_round();
+    }
+
+    /// The buffer that reads go to.
+    pub(crate) fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
+        self.scratch.borrow_mut()
+    }
+
+    /// How long a closed connection may take for its last bytes.
+    pub(crate) fn linger(&self) -> Duration {
+        self.linger
+    }
+
+    /// Whether clients may be read; if not, the asking one is woken when they may.
+    pub(crate) fn may_read(&self, id: ConnectionId) -> bool {
+        let is_free = self.congested.get().is_none();
+        if !is_free {
+            self.held_back.borrow_mut().insert(id);
+        }
+        is_free
+    }
+
+    /// Sees to it that the flusher runs once those who are ready now have had their turn: all that they make the
+    /// engine do is one round.
+    fn end_round(&self) {
+        self.flush.notify_one();
+    }
+
+    /// Does what the engine asks for.
+    fn carry_out(&self) {
+        let mut engine = self.engine.borrow_mut();
+        while let Some(effect) = engine.poll_effect() {
+            match effect {
+                // Sessions live in memory: nothing is to be made durable before what follows.
+                Effect::Persist(_) => {}
+                Effect::Flush(id) => self.dirty.borrow_mut().push(id),
+                Effect::Close(id) => {
+                    self.with_link(id, Link::close);
+                    self.dirty.borrow_mut().push(id);
+                }
+                Effect::Pause(id) => self.with_link(id, Link::pause),
+                Effect::Resume(id) => self.with_link(id, Link::resume),
+                Effect::Forward(shard, message) => self.forward(shard, message),
+                Effect::Report(report) => report::log(&report),
+            }
+        }
+        let alarm = engine.next_timeout();
+        drop(engine);
+        if self.alarm.replace(alarm) != alarm {
+            self.alarm_changed.notify_one();
+        }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.links.borrow().is_empty() && Rc::strong_count(&self.leaving) == 1
+    }
+
+    fn with_link(&self, id: ConnectionId, act: impl FnOnce(&Link)) {
+        if let Some(link) = self.links.borrow().get(&id) {
+            act(link);
+        }
+    }
+
+    fn forward(&self, shard: ShardId, message: broker::ShardMessage) {
+        let index = usize::from(shard.0);
+        let Some(inbox) = self.inboxes.get(index) else { return };
+        // A shard that has stopped takes nothing; then the whole broker is stopping.
+        drop(inbox.send(Order::Message(message)));
+        if inbox.is_full() && self.congested.get().is_none() {
+            self.congested.set(Some(index));
+            self.congestion.notify_one();
+        }
+    }
+
+    fn obey(self: &Rc<Self>, order: Order) {
+        match order {
+            Order::Adopt(newcomer) => {
+                if !self.is_stopping.get() {
+                    self.adopt(*newcomer);
+                }
+                return;
+            }
+            Order::Message(message) => {
+                self.engine.borrow_mut().handle_message(message, clock::now());
+            }
+            Order::Clients(reply) => drop(reply.send(self.engine.borrow().clients())),
+            Order::Client(user, client_id, reply) => {
+                let clients = self.engine.borrow().clients();
+                let is_meant = |one: &ClientView| one.user == user && *one.client_id == *client_id;
+                drop(reply.send(clients.into_iter().find(is_meant)));
+            }
+            Order::Kick(user, client_id, reply) => {
+                let reason = mqtt::ReasonCode::AdministrativeAction;
+                let mut engine = self.engine.borrow_mut();
+                let was_there = engine.kick(user, &client_id, reason, clock::now());
+                // Whoever asked may have gone.
+                reply.send(was_there).unwrap_or_default();
+            }
+            Order::Stop => {
+                self.is_stopping.set(true);
+                self.engine.borrow_mut().shut_down(clock::now());
+            }
+        }
+        self.end_round();
+    }
+
+    /// Ends the round: does what the engine asks for, and writes once to every connection that has output.
+    fn finish_round(&self) {
+        self.carry_out();
+        let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
+        for id in &dirty {
+            let link = self.links.borrow().get(id).map(Rc::clone);
+            if link.is_some_and(|link| link.flush(self)) {
+                self.has_output(*id);
+            }
+        }
+        // The next round uses the memory of this one.
+        let mut next = self.dirty.borrow_mut();
+        if next.is_empty() {
+            *next = dirty;
+            next.clear();
+        }
+        drop(next);
+        // Taken output may have let the engine go on with what had to wait.
+        self.carry_out();
+        if !self.dirty.borrow().is_empty() {
+            self.end_round();
+        }
+    }
+}
+
+/// Runs the shard until it is told to stop and its clients have their last bytes, or `stop_timeout` is over.
+pub(crate) async fn run(
+    shard: Rc<Shard>,
+    mut orders: tokio::sync::mpsc::UnboundedReceiver<Order>,
+    mut policy_changes: tokio::sync::watch::Receiver<u64>,
+    stop_timeout: Duration,
+) {
+    tokio::task::spawn_local(flush(Rc::clone(&shard)));
+    tokio::task::spawn_local(watch_time(Rc::clone(&shard)));
+    tokio::task::spawn_local(watch_congestion(Rc::clone(&shard)));
+    let policed = Rc::clone(&shard);
+    tokio::task::spawn_local(async move {
+        while policy_changes.changed().await.is_ok() {
+            policed.engine.borrow_mut().policy_changed(clock::now());
+            policed.end_round();
+        }
+    });
+    take_orders(&shard, &mut orders).await;
+    // Other shards may still have something for clients of this one, so orders are taken to the end.
+    let goodbye = async {
+        while !shard.is_alone() {
+            tokio::select! {
+                () = take_orders(&shard, &mut orders) => {}
+                () = tokio::time::sleep(STOP_TICK) => {}
+            }
+        }
+    };
+    if tokio::time::timeout(stop_timeout, goodbye).await.is_err() {
+        let left = shard.links.borrow().len();
+        tracing::warn!(shard = shard.id.0, left, "stopped before all clients had their last bytes");
+    }
+}
+
+/// Takes orders until there is one to stop.
+async fn take_orders(shard: &Rc<Shard>, orders: &mut tokio::sync::mpsc::UnboundedReceiver<Order>) {
+    let mut batch = Vec::new();
+    while orders.recv_many(&mut batch, ORDERS_A_TURN).await > 0 {
+        let is_message = |order: &&Order| matches!(order, Order::Message(_));
+        let messages = batch.iter().filter(is_message).count();
+        let is_last = batch.iter().any(|order| matches!(order, Order::Stop));
+        for order in batch.drain(..) {
+            shard.obey(order);
+        }
+        if let Some(inbox) = shard.inboxes.get(usize::from(shard.id.0))
+            && messages > 0
+        {
+            inbox.done(messages);
+        }
+        if is_last {
+            return;
+        }
+    }
+}
+
+async fn flush(shard: Rc<Shard>) {
+    loop {
+        shard.flush.notified().await;
+        shard.finish_round();
+    }
+}
+
+/// Wakes the engine when it asked for it, but never more often than once a tick.
+async fn watch_time(shard: Rc<Shard>) {
+    loop {
+        let now = clock::now();
+        match shard.alarm.get() {
+            None => shard.alarm_changed.notified().await,
+            Some(alarm) if alarm > now => {
+                let wait = Duration::from_millis(alarm.since(now)).max(TICK);
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = shard.alarm_changed.notified() => tokio::time::sleep(TICK).await,
+                }
+            }
+            Some(_) => {
+                shard.engine.borrow_mut().handle_timeout(now);
+                shard.end_round();
+                tokio::time::sleep(TICK).await;
+            }
+        }
+    }
+}
+
+/// Holds clients back while an inbox is too full.
+async fn watch_congestion(shard: Rc<Shard>) {
+    loop {
+        match shard.congested.get().and_then(|index| shard.inboxes.get(index)) {
+            None => shard.congestion.notified().await,
+            Some(inbox) => {
+                inbox.room().await;
+                shard.congested.set(None);
+                for id in shard.held_back.take() {
+                    shard.with_link(id, Link::wake);
+                }
+            }
+        }
+    }
+}
+
+/// How exact timeouts are.
+const TICK: Duration = Duration::from_millis(50);
+const STOP_TICK: Duration = Duration::from_millis(10);
+const ORDERS_A_TURN: usize = 64;

@@ -1,0 +1,90 @@
+//! The threads of the shards.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use broker::{Engine, Hub, ShardId};
+use tokio::sync::{mpsc, watch};
+
+use super::inbox::{Inbox, Order};
+use super::shard::{self, Shard};
+
+/// All shards, running.
+pub(crate) struct Shards {
+    /// The way to each of them.
+    pub(crate) inboxes: Arc<[Inbox]>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What every shard is given.
+#[derive(Clone)]
+struct Common {
+    hub: Arc<Hub>,
+    inboxes: Arc<[Inbox]>,
+    policy_changes: watch::Receiver<u64>,
+    stop_timeout: Duration,
+}
+
+impl Shards {
+    /// Starts a thread for each shard of the hub.
+    ///
+    /// # Errors
+    /// A thread or its runtime is not to be had.
+    pub(crate) fn start(
+        hub: &Arc<Hub>,
+        batches_max: usize,
+        policy_changes: watch::Receiver<u64>,
+        stop_timeout: Duration,
+    ) -> io::Result<Self> {
+        let (inboxes, receivers): (Vec<_>, Vec<_>) =
+            (0..hub.shards()).map(|_| Inbox::channel(batches_max)).unzip();
+        let inboxes: Arc<[Inbox]> = inboxes.into();
+        let common = Common {
+            hub: Arc::clone(hub),
+            inboxes: Arc::clone(&inboxes),
+            policy_changes,
+            stop_timeout,
+        };
+        let threads = (0..)
+            .map(ShardId)
+            .zip(receivers)
+            .map(|(id, orders)| start_thread(id, orders, common.clone()))
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Self { inboxes, threads })
+    }
+
+    /// Ends all connections and waits until the threads are done, which takes no longer than the stop timeout.
+    pub(crate) fn stop(self) {
+        for inbox in &*self.inboxes {
+            // One that has stopped already needs no telling.
+            drop(inbox.send(Order::Stop));
+        }
+        for thread in self.threads {
+            drop(thread.join());
+        }
+    }
+}
+
+fn start_thread(
+    id: ShardId,
+    orders: mpsc::UnboundedReceiver<Order>,
+    common: Common,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(format!("{THREAD_NAME}{}", id.0)).spawn(move || {
+        let Common { hub, inboxes, policy_changes, stop_timeout } = common;
+        let linger = Duration::from_millis(hub.limits().close_linger_ms);
+        let shard = Shard::new(id, Engine::new(id, hub), inboxes, linger);
+        let tasks = tokio::task::LocalSet::new();
+        tasks.block_on(
+            &runtime,
+            shard::run(Rc::clone(&shard), orders, policy_changes, stop_timeout),
+        );
+    })
+}
+
+/// What the names of the threads begin with.
+pub(crate) const THREAD_NAME: &str = "shard-";

@@ -1,0 +1,24 @@
+//! The broker seen from outside: the program itself, over sockets, with clients of its own and of others.
+//!
+//! One file a topic. Every test starts its own broker on a free port with its own data directory.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed, and says so by panicking"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests measure a real process with a real clock")]
+
+mod availability;
+mod credentials;
+mod documents;
+mod explain;
+mod first_session;
+mod lifecycle;
+mod malformed;
+mod real_clients;
+mod rights;
+mod sessions;
+mod storm;
+mod support;

@@ -1,0 +1,29 @@
+//! What the tests share: the broker as a process, an MQTT client, a seeded generator, foreign programs.
+//!
+//! The client writes and reads packets with code of its own ([`wire`]), not with the broker's codec: a
+//! mistake made the same way in both directions would otherwise cancel itself out, and bytes that no
+//! honest encoder makes are half of what the tests need to send.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed, and says so by panicking"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests wait for a real process against a real clock")]
+
+mod client;
+mod external;
+mod http;
+mod process;
+mod random;
+mod received;
+pub mod wire;
+
+pub use client::{Login, MqttClient, Outcome, login};
+pub use external::{Ran, Running, find_program, require_program, run_real, spawn_real};
+pub use http::Reply;
+pub use process::{BrokerProcess, BrokerSetup, CliRun, eventually};
+pub use random::Random;
+pub use received::{Packet, Property};
+pub use wire::{Version, Will};

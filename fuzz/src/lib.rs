@@ -1,4 +1,5 @@
-//! The bodies of the fuzz targets, as plain functions of bytes. Each panics when something does not hold.
+//! The bodies of the fuzz targets, as plain functions of bytes. Each panics when something does not
+//! hold.
 
 pub mod connection;
 pub mod decode;

@@ -38,28 +38,17 @@ pub(crate) struct Ending {
     /// What an MQTT 5 client is told; `None`: nothing, as it is the one who went.
     told: Option<ReasonCode>,
     will: WillFate,
-    /// Whether deliveries that wait in the outbox are still written.
-    outbox: OutboxFate,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OutboxFate {
-    Written,
-    Dropped,
-    /// There is no socket any more.
-    Gone,
 }
 
 impl Ending {
     /// The broker ends it and says why.
     pub(crate) fn told(cause: DisconnectCause, reason: ReasonCode, will: WillFate) -> Ending {
-        Ending { cause, told: Some(reason), will, outbox: OutboxFate::Written }
+        Ending { cause, told: Some(reason), will }
     }
 
-    /// The broker ends it because the user's standing is lost: what waits is not for it any more.
+    /// The broker ends it because the user's standing is lost.
     pub(crate) fn standing_lost(reason: ReasonCode) -> Ending {
-        let cause = DisconnectCause::StandingLost(reason);
-        Ending { cause, told: Some(reason), will: WillFate::Publish, outbox: OutboxFate::Dropped }
+        Ending::told(DisconnectCause::StandingLost(reason), reason, WillFate::Publish)
     }
 
     /// A publish without right ends it, where the configuration says so.
@@ -68,7 +57,7 @@ impl Ending {
     }
 
     fn untold(cause: DisconnectCause, will: WillFate) -> Ending {
-        Ending { cause, told: None, will, outbox: OutboxFate::Written }
+        Ending { cause, told: None, will }
     }
 }
 
@@ -81,8 +70,7 @@ impl Engine {
         let Some((session, _)) = self.shard.sessions.online(id) else { return };
         let place = session.identity.place;
         let cause = DisconnectCause::ConnectionLost(lost);
-        let (told, will, outbox) = (None, WillFate::Publish, OutboxFate::Gone);
-        self.end_connection(place, Ending { cause, told, will, outbox }, now);
+        self.end_connection(place, Ending::untold(cause, WillFate::Publish), now);
     }
 
     pub(crate) fn receive_disconnect(
@@ -195,10 +183,19 @@ impl Shard {
             let (client, rule) = (Arc::clone(&session.client), DropRule::OutboxFull);
             self.round.report(Report::SlowConsumer { client, rule, dropped });
         }
-        match ending.outbox {
-            OutboxFate::Written => {}
-            OutboxFate::Dropped => connection.outbox.retain(|_| false),
-            OutboxFate::Gone => return,
+        match ending.cause {
+            // There is no socket any more.
+            DisconnectCause::ConnectionLost(_) => return,
+            DisconnectCause::ShuttingDown => {}
+            // Deliveries that wait are not for a connection that ends, some are not for this user any
+            // more, and nobody must be able to leave full outboxes behind by connecting anew.
+            DisconnectCause::ByClient(_)
+            | DisconnectCause::KeepAlive
+            | DisconnectCause::TakenOver
+            | DisconnectCause::Protocol(..)
+            | DisconnectCause::StandingLost(_)
+            | DisconnectCause::DeniedPublish
+            | DisconnectCause::Kicked(_) => connection.outbox.retain(|_| false),
         }
         // [MQTT-3.14.0-1] Before 5.0 a server sends no DISCONNECT.
         if let Some(reason) = ending.told.filter(|_| connection.version.is_v5()) {

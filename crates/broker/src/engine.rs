@@ -191,6 +191,13 @@ impl Engine {
         self.shard.sessions.iter().map(crate::session::Session::view).collect()
     }
 
+    /// One session of this shard, if there is such.
+    #[must_use]
+    pub fn client(&self, user: UserId, client_id: &str) -> Option<ClientView> {
+        let place = self.shard.sessions.find(&SessionKeyRef { user, client_id })?;
+        self.shard.sessions.get(place).map(crate::session::Session::view)
+    }
+
     /// What this shard has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {

@@ -34,7 +34,7 @@ impl Engine {
         publish: &Publish<'_>,
         now: Timestamp,
     ) {
-        self.count_in(id);
+        self.shard.round.counters.messages_in += 1;
         if publish.properties.has_subscription_identifier() {
             // [MQTT-3.3.4-6]
             let detail = "subscription identifier from a client";
@@ -127,6 +127,7 @@ impl Engine {
         let Some(connection) = session.connection.as_deref_mut() else {
             return denied("", Denial::Gone);
         };
+        connection.traffic.messages_in += 1;
         let topic = if publish.properties.topic_alias().is_some() {
             let aliases = connection
                 .aliases_in
@@ -226,15 +227,6 @@ impl Engine {
             Ack::new(packet_id, ReasonCode::Success)
         };
         self.acknowledge_publish(id, publish.qos, ack);
-    }
-
-    fn count_in(&mut self, id: ConnectionId) {
-        self.shard.round.counters.messages_in += 1;
-        if let Some(session) = self.shard.sessions.online_mut(id)
-            && let Some(connection) = session.connection.as_mut()
-        {
-            connection.traffic.messages_in += 1;
-        }
     }
 }
 

@@ -166,3 +166,20 @@ fn auth_methods(proven: ProvenMethods) -> Vec<AuthMethod> {
 
 /// Places an empty queue may keep for what comes next.
 const QUEUE_CAPACITY_KEPT: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::{Connection, Session};
+    use crate::identity::{ClientName, SessionIdentity};
+
+    #[test]
+    fn an_idle_connection_takes_little_memory() {
+        let parts = [
+            size_of::<Session>(),
+            size_of::<Connection>(),
+            size_of::<SessionIdentity>(),
+            size_of::<ClientName>(),
+        ];
+        assert!(parts.iter().sum::<usize>() <= 1_024, "{parts:?}");
+    }
+}

@@ -1,8 +1,8 @@
 //! Bytes in, packets out: the fixed header, then one decoder a packet.
 //!
-//! Strict: what the standard calls malformed or a protocol error is one here, whatever other brokers let
-//! pass. The size limit is checked as soon as the fixed header is in, so that a large packet costs its
-//! receiver nothing. PUBLISH borrows; its decoding allocates nothing.
+//! Strict: what the standard calls malformed or a protocol error is one here, whatever other
+//! brokers let pass. The size limit is checked as soon as the fixed header is in, so that a large
+//! packet costs its receiver nothing. PUBLISH borrows; its decoding allocates nothing.
 
 mod ack;
 mod auth;
@@ -102,7 +102,7 @@ fn split<'a>(
     };
     let limit = usize::try_from(limits.packet_size_max).unwrap_or(usize::MAX);
     if header.packet_length > limit {
-        // [MQTT-3.1.2-24] for the server's side of it.
+        // [MQTT-3.2.2-15]
         return Err(ProtocolError::new(
             ReasonCode::PacketTooLarge,
             "packet is larger than the maximum packet size",

@@ -1,7 +1,7 @@
 //! Packets in, bytes out: appended to the caller's buffer, in the form a version knows.
 //!
-//! What a version does not know (properties, reason codes) is left out. Each packet is written in its
-//! shortest form: no reason code if it is success and nothing follows, no properties if there are none.
+//! What a version does not know (properties, reason codes) is left out. Answers are written in
+//! their shortest form: no reason code if it is success, no properties if there are none.
 
 mod ack;
 mod connack;
@@ -19,9 +19,9 @@ use crate::{ProtocolVersion, ReasonCode};
 
 /// Appends `packet` to `out` as `version` writes it; a CONNECT as its own version does.
 ///
-/// Text and binary data are cut at 65,535 bytes, which is all the wire can say; nothing is written of
-/// a packet larger than [`PACKET_SIZE_MAX`] nor of what a version has no packet for (AUTH before 5.0).
-/// A maximum packet size of the peer is for the caller to keep.
+/// Text and binary data are cut at 65,535 bytes, which is all the wire can say; nothing is written
+/// of a packet larger than [`PACKET_SIZE_MAX`] nor of what a version has no packet for (AUTH before
+/// 5.0). A maximum packet size of the peer is for the caller to keep.
 pub fn encode(packet: &Packet<'_>, version: ProtocolVersion, out: &mut Vec<u8>) {
     match packet {
         Packet::Publish(publish) => publish::encode_received(publish, version, out),
@@ -106,8 +106,8 @@ fn disconnect_body(disconnect: &Disconnect, version: ProtocolVersion, out: &mut 
         put_user_properties(&it.user_properties, out);
         put_some(it.server_reference.as_deref().map(Property::ServerReference), out);
     });
-    // A code is always followed by a length, which 3.14.2.2.1 leaves open: rumqttc 0.25, for one, waits
-    // for more after a DISCONNECT of one byte and never tells its user why it was cut off.
+    // A code is always followed by a length, which 3.14.2.2.1 leaves open: rumqttc 0.25, for one,
+    // waits for more after a DISCONNECT of one byte and never tells its user why it was cut off.
     if disconnect.reason == ReasonCode::Success {
         shorten(start, disconnect.reason, out);
     }

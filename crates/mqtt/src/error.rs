@@ -29,7 +29,8 @@ impl ProtocolError {
     }
 }
 
-/// Why bytes were refused by [`decode`](crate::decode) or [`decode_connect`](crate::decode_connect).
+/// Why bytes were refused by [`decode`](crate::decode) or
+/// [`decode_connect`](crate::decode_connect).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{detail} ({reason})")]
 pub struct DecodeError {

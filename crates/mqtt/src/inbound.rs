@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 /// The receiver's side of one session's exchanges (section 4.3).
 ///
-/// What belongs to the session: the QoS 2 identifiers received and not yet released. What belongs to
-/// the connection: the exchanges open at the moment, which may not exceed the receive maximum granted.
-/// At most 65,535 identifiers are held, as there are no more.
+/// What belongs to the session: the QoS 2 identifiers received and not yet released. What belongs
+/// to the connection: the exchanges open at the moment, which may not exceed the receive maximum
+/// granted. At most 65,535 identifiers are held, as there are no more.
 #[derive(Debug)]
 pub struct Inbound {
     receive_maximum: u16,
@@ -32,7 +32,8 @@ impl Inbound {
         Inbound { receive_maximum, unreleased: BTreeSet::new(), open: BTreeSet::new() }
     }
 
-    /// A session read from disk: the QoS 2 identifiers it had not released.
+    /// A session read from disk: the QoS 2 identifiers it had not released. Takes nothing before
+    /// [`Inbound::reconnected`].
     #[must_use]
     pub fn restored(unreleased: impl IntoIterator<Item = PacketId>) -> Inbound {
         Inbound {
@@ -51,8 +52,8 @@ impl Inbound {
     /// A PUBLISH came in. QoS 0 is always first.
     ///
     /// # Errors
-    /// 0x93 above the receive maximum; 0x82 if the identifier of an unreleased QoS 2 message is used
-    /// for QoS 1.
+    /// 0x93 above the receive maximum; 0x82 if the identifier of an unreleased QoS 2 message is
+    /// used for QoS 1.
     pub fn begin(&mut self, qos: Qos, packet_id: PacketId) -> Result<Arrival, ProtocolError> {
         if qos == Qos::AtMostOnce {
             return Ok(Arrival::First);
@@ -61,7 +62,7 @@ impl Inbound {
         if is_unreleased && qos == Qos::AtLeastOnce {
             return Err(ProtocolError::protocol("packet identifier belongs to a QoS 2 message"));
         }
-        // [MQTT-3.3.4-9] The quota counts unacknowledged QoS 1 and 2 only.
+        // [MQTT-3.3.4-7] The quota counts unacknowledged QoS 1 and 2 only.
         if self.open.len() >= usize::from(self.receive_maximum) && !self.open.contains(&packet_id) {
             return Err(ProtocolError::new(
                 ReasonCode::ReceiveMaximumExceeded,
@@ -80,7 +81,8 @@ impl Inbound {
         self.open.remove(&packet_id);
     }
 
-    /// PUBREC with an error was written: the exchange is over and the identifier free [MQTT-4.3.3-9].
+    /// PUBREC with an error was written: the exchange is over and the identifier free
+    /// [MQTT-4.3.3-9].
     pub fn refused(&mut self, packet_id: PacketId) {
         self.open.remove(&packet_id);
         self.unreleased.remove(&packet_id);

@@ -1,8 +1,10 @@
-//! Topic aliases of one sender (section 3.3.2.3.4): numbers that stand for topics, for one connection.
+//! Topic aliases of one sender (section 3.3.2.3.4): numbers that stand for topics, for one
+//! connection.
 
 use crate::{ProtocolError, Publish, ReasonCode};
 
-/// The aliases one sender has set, each with a `T` of the receiver: what it worked out for that topic.
+/// The aliases one sender has set, each with a `T` of the receiver: what it worked out for that
+/// topic.
 ///
 /// Holds at most `maximum` topics of 65,535 bytes each: the maximum granted is a memory limit.
 #[derive(Debug)]
@@ -29,7 +31,8 @@ pub struct ResolvedTopic<'a, T> {
 }
 
 impl<T: Default> InboundAliases<T> {
-    /// No alias set; those from 1 to `maximum` may be, none with 0. `maximum` is what the receiver granted.
+    /// No alias set; those from 1 to `maximum` may be, none with 0. `maximum` is what the receiver
+    /// granted.
     #[must_use]
     pub fn new(maximum: u16) -> InboundAliases<T> {
         InboundAliases { maximum, entries: Vec::new() }
@@ -73,7 +76,7 @@ impl<T: Default> InboundAliases<T> {
         }
     }
 
-    /// [MQTT-3.3.2-8] to [MQTT-3.3.2-10]
+    /// [MQTT-3.3.2-8] [MQTT-3.3.2-9]
     fn index(&self, alias: u16) -> Result<usize, ProtocolError> {
         match alias.checked_sub(1) {
             Some(index) if alias <= self.maximum => Ok(usize::from(index)),

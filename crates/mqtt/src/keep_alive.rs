@@ -11,8 +11,8 @@ pub struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// Keep-alive as the client asked for (0: none) but not above `server_s_max` (0: no limit), so that
-    /// a client cannot hold its place for ever by asking for none.
+    /// Keep-alive as the client asked for (0: none) but not above `server_s_max` (0: no limit), so
+    /// that a client cannot hold its place for ever by asking for none.
     #[must_use]
     pub fn new(requested_s: u16, server_s_max: u16, now: Timestamp) -> KeepAlive {
         let interval_s = match (requested_s, server_s_max) {
@@ -34,14 +34,15 @@ impl KeepAlive {
         self.interval_s
     }
 
-    /// What CONNACK must say as Server Keep Alive [MQTT-3.2.2-21]: the interval, if it is not the client's.
+    /// What CONNACK must say as Server Keep Alive [MQTT-3.2.2-21]: the interval, if it is not the
+    /// client's.
     #[must_use]
     pub fn server_keep_alive_s(&self) -> Option<u16> {
         (self.interval_s != self.requested_s).then_some(self.interval_s)
     }
 
-    /// [MQTT-3.1.2-22] When the connection is to be closed unless something is heard: one and a half
-    /// times the interval. `None` if it may be silent for ever.
+    /// [MQTT-3.1.2-22] When the connection is to be closed unless something is heard: one and a
+    /// half times the interval. `None` if it may be silent for ever.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         let silence_ms = u64::from(self.interval_s) * 1500;

@@ -1,11 +1,11 @@
 //! MQTT 3.1, 3.1.1 and 5.0 on the wire: codec and the state of one connection, without I/O.
 //!
-//! Two halves. The codec turns bytes into [`Packet`]s and back, in both directions, as strictly as the
-//! standard is written. The rules of a connection are small machines fed by the caller: [`KeepAlive`],
-//! [`InboundAliases`], [`OutboundAliases`], [`Inbound`], [`Outbound`].
+//! Two halves. The codec turns bytes into [`Packet`]s and back, in both directions, as strictly as
+//! the standard is written. The rules of a connection are small machines fed by the caller:
+//! [`KeepAlive`], [`InboundAliases`], [`OutboundAliases`], [`Inbound`], [`Outbound`].
 //!
-//! Invariant: nothing here reads a clock, a socket or a random number, and nothing a peer sends makes
-//! it panic.
+//! Invariant: nothing here reads a clock, a socket or a random number, and nothing a peer sends
+//! makes it panic.
 
 mod decode;
 mod encode;

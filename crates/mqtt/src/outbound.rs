@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 #[cfg(test)]
 mod tests;
 
-/// The sender's side of one session's exchanges (section 4.3): what was sent and is not yet acknowledged.
+/// The sender's side of one session's exchanges (section 4.3): what was sent and is not yet
+/// acknowledged.
 ///
-/// Holds at most as many exchanges as the largest window given, and never more than 65,535. Each keeps
-/// its message until the receiver has it. An acknowledgement costs O(log n).
+/// Holds at most as many exchanges as the largest window given, and never more than 65,535. Each
+/// keeps its message until the receiver has it. An acknowledgement costs O(log n).
 #[derive(Debug)]
 pub struct Outbound<M> {
     /// The peer's receive maximum.
@@ -19,7 +20,8 @@ pub struct Outbound<M> {
     last_id: PacketId,
     /// Where in `exchanges` an identifier is.
     places: BTreeMap<PacketId, u64>,
-    /// In the order in which PUBLISH went out first, or PUBREC came in [MQTT-4.6.0-1] [MQTT-4.6.0-4].
+    /// In the order in which PUBLISH went out first, or PUBREC came in [MQTT-4.6.0-1]
+    /// [MQTT-4.6.0-4].
     exchanges: BTreeMap<u64, Exchange<M>>,
     next_place: u64,
     /// Exchanges from here on and before `resend_end` wait to be sent again on this connection.
@@ -70,7 +72,8 @@ pub enum Received<M> {
 /// An acknowledgement that fits no exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckError {
-    /// No exchange has this identifier: PUBREC is answered with PUBREL 0x92, the others with nothing.
+    /// No exchange has this identifier: PUBREC is answered with PUBREL 0x92, the others with
+    /// nothing.
     Unknown,
     /// It has, but waits for something else: a protocol error.
     WrongStage,
@@ -88,7 +91,8 @@ impl AckError {
 }
 
 impl<M> Outbound<M> {
-    /// A new session on its first connection; `window` is the client's receive maximum, perhaps cut by the server.
+    /// A new session on its first connection; `window` is the client's receive maximum, perhaps cut
+    /// by the server.
     #[must_use]
     pub fn new(window: u16) -> Outbound<M> {
         Outbound {
@@ -113,11 +117,12 @@ impl<M> Outbound<M> {
         self.append(Exchange { packet_id, stage, message, is_in_flight: false });
     }
 
-    /// Begins an exchange and gives the identifier to send `message` with. QoS 0 has none and is not for here: it is
-    /// taken as QoS 1.
+    /// Begins an exchange and gives the identifier to send `message` with. QoS 0 has none and is
+    /// not for here: it is taken as QoS 1.
     ///
     /// # Errors
-    /// Gives the message back if the window is full or something waits to be sent again, which goes first.
+    /// Gives the message back if the window is full or something waits to be sent again, which goes
+    /// first.
     pub fn send(&mut self, qos: Qos, message: M) -> Result<PacketId, M> {
         if !self.has_room() {
             return Err(message);
@@ -130,7 +135,8 @@ impl<M> Outbound<M> {
         Ok(packet_id)
     }
 
-    /// PUBACK, with any reason: a QoS 1 exchange is over. Gives the message back, unless it was withdrawn.
+    /// PUBACK, with any reason: a QoS 1 exchange is over. Gives the message back, unless it was
+    /// withdrawn.
     ///
     /// # Errors
     /// If the identifier is unknown or of a QoS 2 exchange.
@@ -179,7 +185,8 @@ impl<M> Outbound<M> {
         Ok(())
     }
 
-    /// The session goes on on a new connection: all that is not acknowledged waits to be sent again.
+    /// The session goes on on a new connection: all that is not acknowledged waits to be sent
+    /// again.
     pub fn reconnected(&mut self, window: u16) {
         self.window = window;
         self.in_flight = 0;
@@ -192,8 +199,8 @@ impl<M> Outbound<M> {
         self.withdraw_waiting(|message| message.is_none());
     }
 
-    /// The next packet to send again [MQTT-4.4.0-1], in order; `None` when there is no more or the window
-    /// is full (then ask again after an acknowledgement). To be called until it gives none.
+    /// The next packet to send again [MQTT-4.4.0-1], in order; `None` when there is no more or the
+    /// window is full (then ask again after an acknowledgement). To be called until it gives none.
     pub fn resend(&mut self) -> Option<Resend<'_, M>> {
         let has_room = self.in_flight < self.window;
         let (&place, exchange) =
@@ -217,8 +224,8 @@ impl<M> Outbound<M> {
     }
 
     /// Withdraws the messages for which `judge` says so, and gives them back. What went out on this
-    /// connection keeps its identifier until it is acknowledged; what waits to be sent again is not sent
-    /// again. A waiting QoS 2 exchange ends with PUBREL, as the peer may hold its identifier.
+    /// connection keeps its identifier until it is acknowledged; what waits to be sent again is not
+    /// sent again. A waiting QoS 2 exchange ends with PUBREL, as the peer may hold its identifier.
     pub fn remove_where(&mut self, mut judge: impl FnMut(&M) -> bool) -> Vec<M> {
         let mut removed = Vec::new();
         for exchange in self.exchanges.values_mut() {
@@ -230,7 +237,7 @@ impl<M> Outbound<M> {
         removed
     }
 
-    /// Whether [`Outbound::send`] would take a message now.
+    /// [MQTT-3.3.4-9] Whether [`Outbound::send`] would take a message now.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.in_flight < self.window && !self.is_resend_due()
@@ -276,9 +283,9 @@ impl<M> Outbound<M> {
         exchange.message
     }
 
-    /// Of the exchanges that wait to be sent again and whose PUBLISH is to be `withdrawn`, QoS 1 ends and
-    /// QoS 2 goes on with PUBREL: were its identifier used anew, the peer could take the new message
-    /// for a repetition.
+    /// Of the exchanges that wait to be sent again and whose PUBLISH is to be `withdrawn`, QoS 1
+    /// ends and QoS 2 goes on with PUBREL: were its identifier used anew, the peer could take the
+    /// new message for a repetition.
     fn withdraw_waiting(&mut self, withdrawn: impl Fn(&Option<M>) -> bool) {
         let mut ended = Vec::new();
         for (_, exchange) in self.exchanges.range_mut(self.resend_next..self.resend_end) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use topic::TopicName;
 
-/// The aliases given out on one connection. Topics in use keep theirs; when all are taken, those that
-/// were not used since the last look give way (the clock rule), one look a message.
+/// The aliases given out on one connection. Topics in use keep theirs; when all are taken, those
+/// that were not used since the last look give way (the clock rule), one look a message.
 #[derive(Debug, Default)]
 pub struct OutboundAliases {
     maximum: u16,
@@ -31,14 +31,15 @@ pub struct AliasedTopic<'a> {
 }
 
 impl OutboundAliases {
-    /// None given yet. `maximum` is the smaller of the client's Topic Alias Maximum and what the server
-    /// wants to keep per connection; 0 switches aliases off [MQTT-3.1.2-27].
+    /// None given yet. `maximum` is the smaller of the client's Topic Alias Maximum and what the
+    /// server wants to keep per connection; 0 switches aliases off [MQTT-3.1.2-27].
     #[must_use]
     pub fn new(maximum: u16) -> OutboundAliases {
         OutboundAliases { maximum, ..OutboundAliases::default() }
     }
 
-    /// Topic and alias for a message that will be written for certain: the client learns a new alias from it.
+    /// Topic and alias for a message that will be written for certain: the client learns a new
+    /// alias from it.
     pub fn assign<'a>(&mut self, topic: &'a TopicName) -> AliasedTopic<'a> {
         if self.maximum == 0 {
             return AliasedTopic { topic: topic.as_str(), alias: None };

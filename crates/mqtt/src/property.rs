@@ -53,7 +53,8 @@ pub(crate) enum Place {
     Auth,
 }
 
-/// The properties of one packet. Each is checked as it is read: known, allowed here, not given twice, in range.
+/// The properties of one packet. Each is checked as it is read: known, allowed here, not given
+/// twice, in range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Properties<'a> {
     reader: Reader<'a>,

@@ -25,7 +25,8 @@ impl<'a> PublishProperties<'a> {
         PublishProperties::parse(body.take(length)?)
     }
 
-    /// Checks properties in wire form, without their length: those from [`forwardable`] for example.
+    /// Checks properties in wire form, without their length: those from [`forwardable`] for
+    /// example.
     ///
     /// [`forwardable`]: PublishProperties::forwardable
     ///
@@ -135,9 +136,9 @@ impl<'a> PublishProperties<'a> {
         })
     }
 
-    /// Appends in wire form, without a length, the properties a server hands on unaltered and in order
-    /// ([MQTT-3.3.2-4], [MQTT-3.3.2-15] to [MQTT-3.3.2-18], [MQTT-3.3.2-20]): all but topic alias, message expiry and
-    /// subscription identifiers, which belong to one hop.
+    /// Appends in wire form, without a length, the properties a server hands on unaltered and in
+    /// order ([MQTT-3.3.2-4], [MQTT-3.3.2-15] to [MQTT-3.3.2-18], [MQTT-3.3.2-20]): all but topic
+    /// alias, message expiry and subscription identifiers, which belong to one hop.
     pub fn forwardable(&self, out: &mut Vec<u8>) {
         let is_of_one_hop = self.topic_alias.is_some()
             || self.message_expiry_interval_s.is_some()

@@ -54,16 +54,20 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn text(&mut self) -> Result<&'a str, ProtocolError> {
-        let bytes = self.binary()?;
-        // [MQTT-1.5.4-1] Ill-formed UTF-8, surrogates among it, makes the packet malformed.
-        let Ok(text) = std::str::from_utf8(bytes) else {
-            return Err(ProtocolError::malformed("text is not UTF-8"));
-        };
-        // [MQTT-1.5.4-2] U+0000 likewise.
-        if bytes.contains(&0) {
+        let text = self.topic_text()?;
+        // [MQTT-1.5.4-2] U+0000 makes the packet malformed.
+        if text.as_bytes().contains(&0) {
             return Err(ProtocolError::malformed("text holds U+0000"));
         }
         Ok(text)
+    }
+
+    /// Text that `topic` is going to parse, which refuses U+0000 itself: looked for once, not
+    /// twice.
+    pub(crate) fn topic_text(&mut self) -> Result<&'a str, ProtocolError> {
+        // [MQTT-1.5.4-1] Ill-formed UTF-8, surrogates among it, makes the packet malformed.
+        std::str::from_utf8(self.binary()?)
+            .map_err(|_| ProtocolError::malformed("text is not UTF-8"))
     }
 
     /// [MQTT-2.2.1-3], [MQTT-2.2.1-4] An identifier is never 0.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Reason code of MQTT 5.0; the other versions use the few that [`to_v3_connect_return`] and SUBACK know.
+/// Reason code of MQTT 5.0; the other versions use the few that [`to_v3_connect_return`] and SUBACK
+/// know.
 ///
 /// [`to_v3_connect_return`]: ReasonCode::to_v3_connect_return
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

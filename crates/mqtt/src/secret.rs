@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 use zeroize::Zeroizing;
 
-/// A password or authentication data: wiped when dropped, hidden in `Debug`, compared in constant time.
+/// A password or authentication data: wiped when dropped, hidden in `Debug`, compared in constant
+/// time.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 

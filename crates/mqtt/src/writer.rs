@@ -34,7 +34,8 @@ pub(crate) fn put_binary(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes.get(..usize::from(length)).unwrap_or(bytes));
 }
 
-/// Text behind a two-byte length; what does not fit into 65,535 bytes is cut between two characters.
+/// Text behind a two-byte length; what does not fit into 65,535 bytes is cut between two
+/// characters.
 pub(crate) fn put_text(text: &str, out: &mut Vec<u8>) {
     let end = text.floor_char_boundary(usize::from(u16::MAX));
     put_binary(text.get(..end).unwrap_or_default().as_bytes(), out);

@@ -1,4 +1,5 @@
-//! Two published codecs must agree with ours on valid packets; where they differ on invalid ones is written down.
+//! Two published codecs must agree with ours on valid packets; where they differ on invalid ones is
+//! written down.
 
 #![allow(
     clippy::unwrap_used,

@@ -86,7 +86,7 @@ fn a_connection_survives_any_sequence_of_packets() {
             std::iter::once(kind).chain(rest).collect()
         })
         .collect();
-    check(&seeds, 20_000, connection::run);
+    check(&seeds, 10_000, connection::run);
 }
 
 #[test]

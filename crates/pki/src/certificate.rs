@@ -2,7 +2,7 @@
 
 use rustls_pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::ParsedExtension;
+use x509_parser::extensions::{KeyUsage, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::{X509Name, X509Version};
@@ -31,6 +31,8 @@ pub(crate) struct Facts {
     /// The subject's public key, bare.
     pub(crate) public_key: Vec<u8>,
     pub(crate) standing: Standing,
+    /// Whether its key usage, if there is one, includes signing revocation lists.
+    pub(crate) may_sign_lists: bool,
 }
 
 /// Whether a certificate may issue others, by its own extensions.
@@ -73,6 +75,7 @@ impl Facts {
             authority_key: authority_key(&parsed),
             subject_key: subject_key(&parsed),
             public_key: tbs.subject_pki.subject_public_key.data.to_vec(),
+            may_sign_lists: may(&parsed, KeyUsage::crl_sign),
             standing: standing(&parsed, subject_der == issuer_der),
             subject_der,
             issuer_der,
@@ -117,15 +120,20 @@ fn standing(parsed: &X509Certificate<'_>, is_self_issued: bool) -> Standing {
         return if is_self_issued { Standing::VersionOneRoot } else { Standing::EndEntity };
     }
     let says_authority = matches!(parsed.basic_constraints(), Ok(Some(found)) if found.value.ca);
-    let may_sign = match parsed.key_usage() {
-        Ok(Some(usage)) => usage.value.key_cert_sign(),
-        Ok(None) => true,
-        Err(_) => false,
-    };
+    let may_sign = may(parsed, KeyUsage::key_cert_sign);
     match (says_authority, may_sign) {
         (true, true) => Standing::Authority,
         (true, false) => Standing::MayNotSign,
         (false, _) => Standing::EndEntity,
+    }
+}
+
+/// Without a key usage a key may be used for everything (RFC 5280 4.2.1.3).
+fn may(parsed: &X509Certificate<'_>, usage: fn(&KeyUsage) -> bool) -> bool {
+    match parsed.key_usage() {
+        Ok(Some(found)) => usage(found.value),
+        Ok(None) => true,
+        Err(_) => false,
     }
 }
 

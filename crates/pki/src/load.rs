@@ -56,14 +56,14 @@ pub(crate) fn load(
     let mut lists = Vec::from_iter(own);
     lists.extend(foreign);
     lists.extend(other_lists(files)?);
-    lists.iter().try_for_each(|crl| trust::check_signature(crl, &bundle))?;
+    lists.iter_mut().try_for_each(|crl| trust::prove(crl, &bundle))?;
     let crls = CrlSet::new(lists);
     note_outdated(&crls, now, notes);
     let boundary_s = boundary(&bundle, &crls, now);
     let revocations = crls.digest();
     let server = ServerCertificate::load(files)?;
     let lifetimes = lifetimes(files, &bundle, &server);
-    let anchors = Anchors::admit(bundle, &crls, now, notes);
+    let anchors = Anchors::admit(bundle, &crls, now, notes)?;
     let trust = Trust::new(anchors, crls, previous.map(|previous| previous.trust.as_ref()))?;
     note_keys(files, notes);
     let tickets = match previous {

@@ -3,7 +3,7 @@
 //! What may be an anchor is decided here, because webpki takes an anchor as given: a certificate that is no authority's, an
 //! expired one and a revoked one are none. Otherwise a device's certificate in the bundle could issue others.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,6 +36,7 @@ pub(crate) struct Anchor {
 /// The anchors in force, and which chains were found to lead to them.
 pub(crate) struct Anchors {
     list: Vec<Anchor>,
+    trust_anchors: Vec<TrustAnchor<'static>>,
     hints: Vec<DistinguishedName>,
     /// Chains that verified against these anchors, each with the last second at which all its parts are valid.
     verified: Mutex<HashMap<Fingerprint, u64>>,
@@ -44,16 +45,11 @@ pub(crate) struct Anchors {
 /// Anchors and revocation lists of one moment.
 pub(crate) struct Trust {
     anchors: Arc<Anchors>,
+    /// Asked by issuer and serial for every certificate of a chain.
     crls: CrlSet,
-    lanes: Vec<Lane>,
-}
-
-/// What is given to webpki together. There is more than one only while two authorities have one name but different
-/// keys, as after a renewal: webpki takes the first list of a name, so each key needs a lane with its own list.
-#[derive(Default)]
-struct Lane {
-    anchors: Vec<TrustAnchor<'static>>,
-    crls: Vec<CertRevocationList<'static>>,
+    /// Those of `crls` whose authority is not in the bundle, so that their signature waits for a chain with that authority:
+    /// webpki checks it then. The others' was checked when they were read, not again in every handshake.
+    unproven: Vec<CertRevocationList<'static>>,
 }
 
 impl Anchors {
@@ -63,7 +59,7 @@ impl Anchors {
         crls: &CrlSet,
         now: UnixTime,
         notes: &mut Vec<Note>,
-    ) -> Self {
+    ) -> Result<Self, PkiError> {
         let mut list: Vec<Anchor> = Vec::new();
         for anchor in bundle {
             let subject = anchor.facts.subject.clone();
@@ -80,7 +76,10 @@ impl Anchors {
         }
         let hints =
             list.iter().map(|anchor| DistinguishedName::from(anchor.facts.subject_der.clone()));
-        Self { hints: hints.collect(), list, verified: Mutex::default() }
+        let hints = hints.collect();
+        let trust_anchors =
+            list.iter().map(|anchor| trust_anchor(&anchor.der)).collect::<Result<_, _>>()?;
+        Ok(Self { list, trust_anchors, hints, verified: Mutex::default() })
     }
 
     fn digest(&self) -> Fingerprint {
@@ -113,8 +112,9 @@ impl Trust {
             }
             _ => Arc::new(anchors),
         };
-        let lanes = lanes(&anchors.list, &crls)?;
-        Ok(Self { anchors, crls, lanes })
+        let unproven = crls.crls.iter().filter(|crl| !crl.is_proven);
+        let unproven = unproven.map(|crl| parsed_crl(crl)).collect::<Result<_, _>>()?;
+        Ok(Self { anchors, crls, unproven })
     }
 
     /// Whether this chain, leaf first, is good for a client at this moment, by webpki's full verification.
@@ -135,20 +135,11 @@ impl Trust {
         }
         let links: Vec<Link> = facts.iter().flatten().map(Link::of).collect();
         self.check_revocation(&links)?;
-        let mut refused = webpki::Error::UnknownIssuer;
-        for lane in &self.lanes {
-            match lane.verify(&end_entity, intermediates, now) {
-                Ok(()) => {
-                    let until_s = links.iter().map(|link| link.not_after_s).min().unwrap_or(0);
-                    self.anchors.remember(identity::chain_digest(chain), until_s);
-                    return Ok(());
-                }
-                // The lane that does not know the issuer has nothing to tell when another does.
-                Err(webpki::Error::UnknownIssuer) => {}
-                Err(error) => refused = error,
-            }
-        }
-        Err(Refusal::of_chain(&refused, leaf_facts))
+        self.verify_path(&end_entity, intermediates, now)
+            .map_err(|error| Refusal::of_chain(&error, leaf_facts))?;
+        let until_s = links.iter().map(|link| link.not_after_s).min().unwrap_or(0);
+        self.anchors.remember(identity::chain_digest(chain), until_s);
+        Ok(())
     }
 
     /// Whether an identity that was good is still good. Costs a look-up for a chain that these anchors have verified.
@@ -186,16 +177,14 @@ impl Trust {
             None => Ok(()),
         })
     }
-}
 
-impl Lane {
-    fn verify(
+    fn verify_path(
         &self,
         end_entity: &EndEntityCert<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), webpki::Error> {
-        let crls: Vec<&CertRevocationList<'_>> = self.crls.iter().collect();
+        let crls: Vec<&CertRevocationList<'_>> = self.unproven.iter().collect();
         // `new` fails for no lists at all, which means that there is nothing to check.
         let revocation = RevocationOptionsBuilder::new(&crls).ok().map(|builder| {
             builder
@@ -207,7 +196,7 @@ impl Lane {
         end_entity
             .verify_for_usage(
                 tls::algorithms().all,
-                &self.anchors,
+                &self.anchors.trust_anchors,
                 intermediates,
                 now,
                 KeyUsage::client_auth(),
@@ -248,54 +237,30 @@ pub(crate) fn read_bundle(path: &Path, bytes: &[u8]) -> Result<Vec<Anchor>, PkiE
     Ok(bundle)
 }
 
-/// Refuses a list that claims to be of an authority in the bundle but was not signed by it.
-pub(crate) fn check_signature(crl: &Crl, bundle: &[Anchor]) -> Result<(), PkiError> {
+/// Checks the list of an authority in the bundle against that authority's key. One that claims to be of such an authority but
+/// is not signed by it is refused; one of an unknown authority stays unproven.
+pub(crate) fn prove(crl: &mut Crl, bundle: &[Anchor]) -> Result<(), PkiError> {
     let mut namesakes =
         bundle.iter().filter(|anchor| anchor.facts.subject_der == crl.issuer_der).peekable();
-    if namesakes.peek().is_none()
-        || namesakes.any(|anchor| crl.is_signed_by(&anchor.facts.public_key))
-    {
+    if namesakes.peek().is_none() {
         return Ok(());
     }
-    let what = format!("the revocation list of `{}` is not signed by that authority", crl.issuer);
+    let signer = namesakes.find(|anchor| crl.is_signed_by(&anchor.facts.public_key));
+    let what = match signer {
+        Some(anchor) if anchor.facts.may_sign_lists => {
+            crl.is_proven = true;
+            return Ok(());
+        }
+        Some(_) => "is signed by a key that may not sign lists (its keyUsage lacks cRLSign)",
+        None => "is not signed by that authority",
+    };
+    let text = format!("the revocation list of `{}` {what}", crl.issuer);
     Err(PkiError::at_line(
         &crl.path,
         crl.line,
-        what,
+        text,
         "put the list that the authority signed there",
     ))
-}
-
-fn lanes(anchors: &[Anchor], crls: &CrlSet) -> Result<Vec<Lane>, PkiError> {
-    let mut keys_by_name: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
-    for anchor in anchors {
-        let keys = keys_by_name.entry(&anchor.facts.subject_der).or_default();
-        if !keys.contains(&anchor.facts.public_key.as_slice()) {
-            keys.push(&anchor.facts.public_key);
-        }
-    }
-    let count = keys_by_name.values().map(Vec::len).max().unwrap_or(0);
-    let belongs = |name: &[u8], is_key: &dyn Fn(&[u8]) -> bool, lane: usize| {
-        let keys = keys_by_name.get(name).map(Vec::as_slice).unwrap_or_default();
-        keys.len() < 2 || keys.get(lane).is_some_and(|key| is_key(key))
-    };
-    (0..count)
-        .map(|index| {
-            let mut lane = Lane::default();
-            for anchor in anchors {
-                let facts = &anchor.facts;
-                if belongs(&facts.subject_der, &|key| key == facts.public_key, index) {
-                    lane.anchors.push(trust_anchor(&anchor.der)?);
-                }
-            }
-            for crl in &crls.crls {
-                if belongs(&crl.issuer_der, &|key| crl.is_signed_by(key), index) {
-                    lane.crls.push(parsed_crl(crl)?);
-                }
-            }
-            Ok(lane)
-        })
-        .collect()
 }
 
 fn trust_anchor(der: &CertificateDer<'static>) -> Result<TrustAnchor<'static>, PkiError> {

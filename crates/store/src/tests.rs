@@ -212,11 +212,15 @@ async fn a_row_that_cannot_be_understood_is_never_left_out() {
         ("UPDATE users SET name = 'a+b'", "a+b"),
         ("UPDATE users SET grants = 'passwort'", "passwort"),
         ("UPDATE users SET publish_prefix = '$SYS/'", "`$`"),
-        ("UPDATE users SET version = -1", "version"),
+        ("UPDATE users SET version = -1", "-1"),
+        ("UPDATE roles SET id = zeroblob(16) WHERE name = 'spare-role'", "which is not there"),
+        ("INSERT INTO roles VALUES (zeroblob(16), 'nil-role', 0, 1, 1, 1)", "of 4 rows only 3"),
     ] {
         let dir = TempDir::new().unwrap();
         let store = filled(dir.path()).await;
         sqlx::query("DELETE FROM users WHERE name = 'alice'").execute(&store.pool).await.unwrap();
+        store.commit(&[Change::PutRole(role(30, "spare-role"))]).await.unwrap();
+        sqlx::query("PRAGMA foreign_keys = OFF").execute(&store.pool).await.unwrap();
         let touched = sqlx::query(damage).execute(&store.pool).await.unwrap();
         assert!(touched.rows_affected() > 0, "{damage}");
         let error = store.load().await.unwrap_err();

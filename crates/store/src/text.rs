@@ -1,65 +1,136 @@
-//! Between columns and parsed words. Whatever does not parse is corrupt: a rule that is skipped could be a deny.
+//! Between rows and parsed words. Whatever does not parse is corrupt: a rule that is skipped could be a deny.
 
 use access::{
-    AuthMethod, Context, Effect, Grant, GrantTypes, Operation, Permission, PermissionId, Resource,
+    AuthMethod, Grant, GrantTypes, Permission, PermissionId, PublishPrefix, Resource, Role, RoleId,
+    RoleName, User, UserId, UserName,
 };
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::record::{PasswordSlot, Stamp};
+use crate::record::{PasswordRecord, PasswordSlot, RoleRecord, Stamp, UserRecord};
+use crate::secret::PasswordHash;
 
-/// A column that does not hold what it must; becomes [`crate::StoreError::Corrupt`].
+/// A row that does not hold what it must; becomes [`crate::StoreError::Corrupt`].
 #[derive(Debug)]
-pub(crate) struct BadColumn(pub(crate) String);
+pub(crate) struct BadRow(pub(crate) String);
 
-pub(crate) fn id(row: &SqliteRow, column: &'static str) -> Result<Uuid, BadColumn> {
-    let bytes: &[u8] = row.try_get(column).map_err(|error| BadColumn(error.to_string()))?;
-    Uuid::from_slice(bytes).map_err(|error| BadColumn(format!("`{column}`: {error}")))
+/// A row of `users`. Rows are read from JSON arrays, field by field in this order.
+#[derive(Deserialize)]
+pub(crate) struct UserRow {
+    id: Uuid,
+    name: String,
+    grants: String,
+    publish_prefix: Option<String>,
+    enabled: u8,
+    credential_epoch: u64,
+    stamp: StampRow,
 }
 
-pub(crate) fn text<'r>(row: &'r SqliteRow, column: &'static str) -> Result<&'r str, BadColumn> {
-    row.try_get(column).map_err(|error| BadColumn(error.to_string()))
+/// A row of `roles`.
+#[derive(Deserialize)]
+pub(crate) struct RoleRow {
+    id: Uuid,
+    name: String,
+    built_in: u8,
+    stamp: StampRow,
 }
 
-pub(crate) fn optional_text<'r>(
-    row: &'r SqliteRow,
-    column: &'static str,
-) -> Result<Option<&'r str>, BadColumn> {
-    row.try_get(column).map_err(|error| BadColumn(error.to_string()))
+/// Creation, last change and version of a row.
+#[derive(Deserialize)]
+struct StampRow {
+    created_at: u64,
+    updated_at: u64,
+    version: u64,
 }
 
-pub(crate) fn number(row: &SqliteRow, column: &'static str) -> Result<u64, BadColumn> {
-    let number: i64 = row.try_get(column).map_err(|error| BadColumn(error.to_string()))?;
-    u64::try_from(number).map_err(|_| BadColumn(format!("`{column}` is negative")))
+/// A row of `user_passwords`.
+#[derive(Deserialize)]
+pub(crate) struct PasswordRow {
+    pub(crate) owner: Uuid,
+    slot: u8,
+    hash: String,
+    created_at: u64,
+    expires_at: Option<u64>,
 }
 
-pub(crate) fn optional_number(
-    row: &SqliteRow,
-    column: &'static str,
-) -> Result<Option<u64>, BadColumn> {
-    let number: Option<i64> = row.try_get(column).map_err(|error| BadColumn(error.to_string()))?;
-    let Some(number) = number else { return Ok(None) };
-    u64::try_from(number).map(Some).map_err(|_| BadColumn(format!("`{column}` is negative")))
+/// A row of `user_roles`.
+#[derive(Deserialize)]
+pub(crate) struct UserRoleRow {
+    pub(crate) owner: Uuid,
+    pub(crate) role: Uuid,
 }
 
-pub(crate) fn flag(row: &SqliteRow, column: &'static str) -> Result<bool, BadColumn> {
-    Ok(number(row, column)? != 0)
+/// A row of `user_permissions` or `role_permissions`.
+#[derive(Deserialize)]
+pub(crate) struct PermissionRow {
+    pub(crate) owner: Uuid,
+    id: Uuid,
+    resource: String,
+    operation: String,
+    context: String,
+    effect: String,
 }
 
-pub(crate) fn stamp(row: &SqliteRow) -> Result<Stamp, BadColumn> {
-    Ok(Stamp {
-        created_at_ms: number(row, "created_at")?,
-        updated_at_ms: number(row, "updated_at")?,
-        version: number(row, "version")?,
-    })
+impl UserRow {
+    pub(crate) fn parse(self) -> Result<UserRecord, BadRow> {
+        let name = &self.name;
+        let prefix = self.publish_prefix.as_deref().map(PublishPrefix::parse).transpose();
+        let user = User {
+            id: UserId(self.id),
+            name: UserName::parse(name).map_err(|error| bad(name, error))?,
+            grants: grants(&self.grants)?,
+            publish_prefix: prefix.map_err(|error| bad(name, error))?,
+            roles: Vec::new(),
+            permissions: Vec::new(),
+            enabled: self.enabled != 0,
+            credential_epoch: self.credential_epoch,
+        };
+        Ok(UserRecord { user, stamp: self.stamp.into() })
+    }
 }
 
-pub(crate) fn slot(row: &SqliteRow) -> Result<PasswordSlot, BadColumn> {
-    match number(row, "slot")? {
-        1 => Ok(PasswordSlot::First),
-        2 => Ok(PasswordSlot::Second),
-        other => Err(BadColumn(format!("`slot` is {other}"))),
+impl RoleRow {
+    pub(crate) fn parse(self) -> Result<RoleRecord, BadRow> {
+        let role = Role {
+            id: RoleId(self.id),
+            name: RoleName::parse(&self.name).map_err(|error| bad(&self.name, error))?,
+            permissions: Vec::new(),
+        };
+        Ok(RoleRecord { role, built_in: self.built_in != 0, stamp: self.stamp.into() })
+    }
+}
+
+impl PasswordRow {
+    pub(crate) fn parse(self) -> Result<PasswordRecord, BadRow> {
+        let slot = match self.slot {
+            1 => PasswordSlot::First,
+            2 => PasswordSlot::Second,
+            other => return Err(BadRow(format!("a password's slot is {other}"))),
+        };
+        let hash = PasswordHash::new(self.hash);
+        let (created_at_ms, expires_at_ms) = (self.created_at, self.expires_at);
+        Ok(PasswordRecord { slot, hash, created_at_ms, expires_at_ms })
+    }
+}
+
+impl PermissionRow {
+    pub(crate) fn parse(self) -> Result<Permission, BadRow> {
+        let context = self.context.parse().map_err(|error| bad(&self.context, error))?;
+        let resource = Resource::parse(&self.resource, context);
+        Ok(Permission {
+            id: PermissionId(self.id),
+            resource: resource.map_err(|error| bad(&self.resource, error))?,
+            operation: self.operation.parse().map_err(|error| bad(&self.operation, error))?,
+            context,
+            effect: self.effect.parse().map_err(|error| bad(&self.effect, error))?,
+        })
+    }
+}
+
+impl From<StampRow> for Stamp {
+    fn from(row: StampRow) -> Self {
+        let StampRow { created_at, updated_at, version } = row;
+        Stamp { created_at_ms: created_at, updated_at_ms: updated_at, version }
     }
 }
 
@@ -75,33 +146,6 @@ pub(crate) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-pub(crate) fn permission(row: &SqliteRow) -> Result<Permission, BadColumn> {
-    let context: Context = parsed(row, "context")?;
-    let resource = text(row, "resource")?;
-    Ok(Permission {
-        id: PermissionId(id(row, "id")?),
-        resource: Resource::parse(resource, context)
-            .map_err(|error| BadColumn(format!("`resource` `{resource}`: {error}")))?,
-        operation: parsed::<Operation>(row, "operation")?,
-        context,
-        effect: parsed::<Effect>(row, "effect")?,
-    })
-}
-
-pub(crate) fn grants(text: &str) -> Result<GrantTypes, BadColumn> {
-    let grant = |word: &str| {
-        let (method, is_required) = match word.strip_suffix(REQUIRED) {
-            Some(method) => (method, true),
-            None => (word, false),
-        };
-        let method = method
-            .parse::<AuthMethod>()
-            .map_err(|error| BadColumn(format!("`grants`: `{word}` {error}")))?;
-        Ok(Grant { method, is_required })
-    };
-    text.split_ascii_whitespace().map(grant).collect()
-}
-
 pub(crate) fn grants_text(grants: GrantTypes) -> String {
     let word = |grant: Grant| {
         let suffix = if grant.is_required { REQUIRED } else { "" };
@@ -110,9 +154,20 @@ pub(crate) fn grants_text(grants: GrantTypes) -> String {
     grants.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-fn parsed<T: std::str::FromStr>(row: &SqliteRow, column: &'static str) -> Result<T, BadColumn> {
-    let text = text(row, column)?;
-    text.parse().map_err(|_| BadColumn(format!("`{column}` is `{text}`")))
+fn grants(text: &str) -> Result<GrantTypes, BadRow> {
+    let grant = |word: &str| {
+        let (method, is_required) = match word.strip_suffix(REQUIRED) {
+            Some(method) => (method, true),
+            None => (word, false),
+        };
+        let method = method.parse::<AuthMethod>().map_err(|error| bad(word, error))?;
+        Ok(Grant { method, is_required })
+    };
+    text.split_ascii_whitespace().map(grant).collect()
+}
+
+fn bad(text: &str, error: impl std::fmt::Display) -> BadRow {
+    BadRow(format!("`{}` {error}", text.escape_debug()))
 }
 
 const REQUIRED: &str = ":required";

@@ -115,3 +115,22 @@ fn the_outbox_of_a_stuck_receiver_never_grows_beyond_its_limit() {
     }
     assert!(world.engines[0].counters().dropped > 4_000);
 }
+
+#[test]
+fn what_waits_in_the_queue_goes_before_what_is_new() {
+    let (mut world, publisher, subscriber) = flooded(1, Q1, 0);
+    for number in 0..20 {
+        // Held back again and again, the publisher goes on when patience is over.
+        world.publish(publisher, "a", Q1, &format!("{number:01000}"));
+        world.wait_s(6);
+    }
+    assert!(world.view("s1").unwrap().queued > 0);
+    world.clients[subscriber].reads = true;
+    // Now there is room for another message, but others came before.
+    world.clients[subscriber].acks = false;
+    world.read_up_to(subscriber, 3_000);
+    world.publish(publisher, "a", Q1, &format!("{:01000}", 20));
+    world.unstick(subscriber);
+    let expected: Vec<_> = (0..=20).map(|number| format!("a q1: {number:01000}")).collect();
+    assert_eq!(world.messages(subscriber), expected);
+}

@@ -263,3 +263,24 @@ fn rule_22_a_message_on_its_way_between_shards_is_judged_where_it_arrives() {
         assert_eq!(world.messages(reader).len(), got);
     }
 }
+
+#[test]
+fn an_alias_that_went_away_with_a_withdrawn_message_is_set_anew() {
+    let mut world = World::open(1);
+    let mut connect = mqtt::Connect::new(V5, "c1");
+    connect.properties.topic_alias_maximum = Some(5);
+    let ann = world.connect_with("ann", connect);
+    world.subscribe(ann, "#", Q1);
+    let bob = world.connect("bob", "b", V5);
+    world.clients[ann].reads = false;
+    for topic in ["a", "a", "b"] {
+        world.publish(bob, topic, Q0, "1");
+    }
+    world.user("ann", &["allow read #", "deny read a"]);
+    world.user("ann", &["allow read #"]);
+    for topic in ["a", "b", "a"] {
+        world.publish(bob, topic, Q0, "2");
+    }
+    world.unstick(ann);
+    assert_eq!(world.messages(ann), ["b q0: 1", "a q0: 2", "b q0: 2", "a q0: 2"]);
+}

@@ -143,3 +143,14 @@ fn a_will_expires_as_a_message_and_may_be_retained() {
     world.subscribe(bob, "w", Q1);
     assert!(world.messages(bob).is_empty());
 }
+
+#[test]
+fn the_delay_of_an_earlier_will_does_not_send_a_later_one() {
+    let (mut world, bob) = with_listener(1);
+    let ann = world.connect_with("ann", with_will(lasting(V5, "c1"), "old", 10));
+    world.lose(ann);
+    world.wait_s(5);
+    world.connect_with("ann", with_will(lasting(V5, "c1"), "new", 10));
+    world.wait_s(60);
+    assert!(world.messages(bob).is_empty());
+}

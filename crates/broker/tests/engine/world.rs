@@ -436,12 +436,18 @@ impl World {
 
     /// The client takes what there is, and answers.
     pub(crate) fn read(&mut self, client: C) {
+        self.read_up_to(client, usize::MAX);
+    }
+
+    /// The client takes no more than so many bytes of what there is, and answers.
+    pub(crate) fn read_up_to(&mut self, client: C, bytes_max: usize) {
         let it = &mut self.clients[client];
         if !it.reads || it.is_closed {
             return;
         }
         let engine = &mut self.engines[it.shard];
-        let output = engine.output(it.id).to_vec();
+        let mut output = engine.output(it.id).to_vec();
+        output.truncate(bytes_max);
         engine.advance_output(it.id, output.len(), self.now);
         it.unread.extend_from_slice(&output);
         let input = std::mem::take(&mut it.unread);

@@ -18,7 +18,7 @@ pub(super) fn decode<'a>(
     if dup && qos == Qos::AtMostOnce {
         return Err(ProtocolError::malformed("DUP is set with QoS 0"));
     }
-    let topic = body.text()?;
+    let topic = body.topic_text()?;
     // [MQTT-2.2.1-2] QoS 0 has no identifier.
     let packet_id = if qos == Qos::AtMostOnce { None } else { Some(body.packet_id()?) };
     let properties = match version {

@@ -9,8 +9,8 @@ use crate::{ProtocolVersion, Qos};
 /// Bytes of the largest packet that the wire can say, fixed header included.
 pub const PACKET_SIZE_MAX: usize = VARINT_MAX + 5;
 
-/// Appends `publish` to `out`. Without a packet identifier it is written as QoS 0. Nothing is written
-/// if [`publish_size`] is above [`PACKET_SIZE_MAX`].
+/// Appends `publish` to `out`. Without a packet identifier it is written as QoS 0. Nothing is
+/// written if [`publish_size`] is above [`PACKET_SIZE_MAX`].
 pub fn encode_publish(publish: &OutgoingPublish<'_>, version: ProtocolVersion, out: &mut Vec<u8>) {
     let sizes = Sizes::of(publish, version);
     if sizes.body > VARINT_MAX {

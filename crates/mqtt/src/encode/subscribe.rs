@@ -28,7 +28,8 @@ pub(super) fn ack_body(suback: &SubAck, version: ProtocolVersion, out: &mut Vec<
         ack_properties(&suback.properties, out);
         return out.extend(suback.reasons.iter().map(|reason| reason.value()));
     }
-    // 3.1.1 knows one failure; 3.1 knows none, but a client that is told nothing would wait for ever.
+    // 3.1.1 knows one failure; 3.1 knows none, but a client that is told nothing would wait for
+    // ever.
     out.extend(suback.reasons.iter().map(|reason| match reason.is_error() {
         true => ReasonCode::UnspecifiedError.value(),
         false => reason.value(),

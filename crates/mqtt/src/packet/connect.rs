@@ -41,9 +41,9 @@ impl Connect {
         }
     }
 
-    /// Whether the client id is empty and the version demands one. The decoder lets it pass, because
-    /// the answer is CONNACK 2, not silence: 3.1.1 demands an id if the session is to be kept
-    /// [MQTT-3.1.3-8], 3.1 always. Otherwise the server gives one.
+    /// Whether the client id is empty and the version demands one. The decoder lets it pass,
+    /// because the answer is CONNACK 2, not silence: 3.1.1 demands an id if the session is to be
+    /// kept [MQTT-3.1.3-8], 3.1 always. Otherwise the server gives one.
     #[must_use]
     pub fn is_client_id_missing(&self) -> bool {
         self.client_id.is_empty()

@@ -37,7 +37,8 @@ pub fn unable(packet: &Packet<'_>) -> Option<&'static str> {
     }
 }
 
-/// The value of a reason code by its name, as most of this peer's enums have no values of their own.
+/// The value of a reason code by its name, as most of this peer's enums have no values of their
+/// own.
 fn code(name: &str) -> u8 {
     let known = match name {
         "Success(AtLeastOnce)" => "GrantedQos1",

@@ -197,6 +197,28 @@ fn a_revoked_intermediate_sent_by_the_client_is_refused() {
 }
 
 #[test]
+fn a_list_of_an_intermediate_outside_the_bundle_is_enforced() {
+    let (scene, ca) = trusting();
+    let intermediate = ca.intermediate("line CA", 2);
+    scene.append("crl.pem", &intermediate.crl(1, &[4711]));
+    scene.pki.reload(scene.now()).unwrap();
+    let revoked = intermediate.client(&Leaf::named("press-7"));
+    check(&scene, Some(&revoked), Err(RefusalKind::Revoked));
+    let other = intermediate.client(&Leaf { serial: 4712, ..Leaf::named("press-8") });
+    check(&scene, Some(&other), Ok("press-8"));
+}
+
+#[test]
+fn a_list_that_an_intermediate_did_not_sign_admits_nobody_of_it() {
+    let (scene, ca) = trusting();
+    scene.append("crl.pem", &Ca::root("line CA").crl(1, &[1]));
+    scene.pki.reload(scene.now()).unwrap();
+    let client = ca.intermediate("line CA", 2).client(&Leaf::named("press-7"));
+    check(&scene, Some(&client), Err(RefusalKind::RevocationList));
+    check(&scene, Some(&ca.client(&Leaf::named("press-8"))), Ok("press-8"));
+}
+
+#[test]
 fn a_revoked_intermediate_in_the_bundle_is_no_anchor() {
     let (scene, root) = (Scene::new(), Ca::root("plant CA"));
     let intermediate = root.intermediate("line CA", 2);

@@ -43,7 +43,7 @@ fn mutated(original: &[u8]) -> impl Strategy<Value = Vec<u8>> + use<> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn a_mutated_leaf_is_the_original_or_nobody(

@@ -13,8 +13,10 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::server::WebPkiClientVerifier;
 use rustls::time_provider::DefaultTimeProvider;
+use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConfig, ServerConnection,
+    ClientConfig, ClientConnection, HandshakeKind, NamedGroup, RootCertStore, ServerConfig,
+    ServerConnection, SupportedProtocolVersion,
 };
 
 fn main() {
@@ -25,20 +27,39 @@ fn main() {
         clock: Arc::new(DefaultTimeProvider),
     };
     let pki = Pki::open(settings, UnixTime::now()).unwrap().pki;
-    let full = client(&pki, false);
-    let resuming = client(&pki, true);
     let bare = bare(&pki, directory.path());
-    for round in 1..=3 {
-        println!("round {round}");
-        run("bare library, full", ROUNDS, || served(&bare, &full, HandshakeKind::Full).0);
-        run("ours, full", ROUNDS, || ours(&pki, &full, HandshakeKind::Full));
-        served(&bare, &resuming, HandshakeKind::Full);
-        run("bare library, resumed", ROUNDS, || served(&bare, &resuming, HandshakeKind::Resumed).0);
+    compare(&pki, &bare, "TLS 1.3, X25519MLKEM768", &|resumes| {
+        client(&pki, resumes, &TLS13, NamedGroup::X25519MLKEM768)
+    });
+    compare(&pki, &bare, "TLS 1.3, X25519", &|resumes| {
+        client(&pki, resumes, &TLS13, NamedGroup::X25519)
+    });
+    compare(&pki, &bare, "TLS 1.2, X25519", &|resumes| {
+        client(&pki, resumes, &TLS12, NamedGroup::X25519)
+    });
+    parts(&pki, &client(&pki, false, &TLS13, NamedGroup::X25519MLKEM768));
+}
+
+fn compare(
+    pki: &Pki,
+    bare: &Arc<ServerConfig>,
+    title: &str,
+    client: &dyn Fn(bool) -> Arc<ClientConfig>,
+) {
+    println!("{title}");
+    for _ in 0..2 {
+        run("  bare library, full", ROUNDS, || served(bare, &client(false), HandshakeKind::Full).0);
+        run("  ours, full", ROUNDS, || ours(pki, &client(false), HandshakeKind::Full));
+        let resuming = client(true);
+        served(bare, &resuming, HandshakeKind::Full);
+        run("  bare library, resumed", ROUNDS, || {
+            served(bare, &resuming, HandshakeKind::Resumed).0
+        });
+        let resuming = client(true);
         let first = pki.handshake(Listener::Mqtts, ClientCertificate::Mandatory).unwrap();
         served(&first.config, &resuming, HandshakeKind::Full);
-        run("ours, resumed", ROUNDS, || ours(&pki, &resuming, HandshakeKind::Resumed));
+        run("  ours, resumed", ROUNDS, || ours(pki, &resuming, HandshakeKind::Resumed));
     }
-    parts(&pki, &full);
 }
 
 /// The parts that are ours, one by one.
@@ -102,14 +123,19 @@ fn served(
     (spent, server)
 }
 
-fn client(pki: &Pki, resumes: bool) -> Arc<ClientConfig> {
+fn client(
+    pki: &Pki,
+    resumes: bool,
+    version: &'static SupportedProtocolVersion,
+    group: NamedGroup,
+) -> Arc<ClientConfig> {
     let issued = pki.issue("press-7", 30, UnixTime::now()).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pki.authority_pem().as_bytes()).unwrap()).unwrap();
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.kx_groups.sort_by_key(|group| group.name() != rustls::NamedGroup::X25519MLKEM768);
+    provider.kx_groups.sort_by_key(|present| present.name() != group);
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])
+        .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(roots)
         .with_client_auth_cert(
@@ -155,7 +181,7 @@ fn timed(work: impl FnOnce()) -> Duration {
 
 fn run(name: &str, rounds: u32, mut work: impl FnMut() -> Duration) {
     let spent: Duration = (0..rounds).map(|_| work()).sum();
-    println!("{name:<26} {:>12?}", spent / rounds);
+    println!("{name:<24} {:>12?}", spent / rounds);
 }
 
 const ROUNDS: u32 = 1_000;

@@ -24,6 +24,8 @@ use crate::shard_message::{Body, PublishBatch};
 #[derive(Default)]
 struct Copies {
     message: Option<Arc<Message>>,
+    /// There is one receiver, which may have the message for itself.
+    is_single: bool,
     /// Whether frames are worth keeping: there is more than one receiver.
     is_fan_out: bool,
     /// QoS 0 frames without identifiers in `Shard::frames`, by [`frame_kind`].
@@ -32,6 +34,9 @@ struct Copies {
 
 impl Copies {
     fn message(&mut self, publication: &Publication<'_>) -> Arc<Message> {
+        if self.is_single {
+            return self.message.take().unwrap_or_else(|| publication.to_message());
+        }
         Arc::clone(self.message.get_or_insert_with(|| publication.to_message()))
     }
 }
@@ -47,13 +52,14 @@ impl Shard {
     ) {
         let source = publication.source.map(|id| (self.id, id));
         let is_fan_out = route.local.len() > 1;
+        let is_single = route.local.len() + route.remote.len() + route.shared.len() == 1;
         self.frames.clear();
-        let mut copies = Copies { message, is_fan_out, ..Copies::default() };
+        let mut copies = Copies { message, is_single, is_fan_out, ..Copies::default() };
         for target in &route.local {
             self.deliver(target, publication, &mut copies, source, now);
         }
         for (shard, targets) in &route.remote {
-            self.forward(*shard, route.serial, targets, publication, &mut copies);
+            self.forward(*shard, route.serial, targets, publication, &copies);
         }
         for group in &route.shared {
             let Some(targets) = group.choose() else { continue };
@@ -61,7 +67,7 @@ impl Shard {
             if target.place.shard == self.id {
                 self.deliver(target, publication, &mut copies, source, now);
             } else {
-                self.forward(target.place.shard, 0, targets, publication, &mut copies);
+                self.forward(target.place.shard, 0, targets, publication, &copies);
             }
         }
     }
@@ -75,6 +81,7 @@ impl Shard {
             self.frames.clear();
             let mut copies = Copies {
                 message: message.map(Arc::clone),
+                is_single: group.targets.len() == 1,
                 is_fan_out: group.targets.len() > 1,
                 ..Copies::default()
             };
@@ -112,6 +119,9 @@ impl Shard {
 
     /// Sends what waits, as far as the client's window and the outbox allow.
     pub(crate) fn pump(&mut self, place: SessionRef, now: Timestamp) {
+        if self.sessions.get(place).is_none_or(|session| !session.has_waiting()) {
+            return;
+        }
         self.resend(place, now);
         self.pump_backlog(place, now);
         let Shard { sessions, round, hub, .. } = self;
@@ -274,10 +284,11 @@ impl Shard {
         route: u64,
         targets: &Arc<[Target]>,
         publication: &Publication<'_>,
-        copies: &mut Copies,
+        copies: &Copies,
     ) {
-        let message = (publication.qos > Qos::AtMostOnce).then(|| copies.message(publication));
-        let on_way = self.round.forward(shard, route, targets, publication, message.as_ref());
+        // What nobody keeps here is copied: the other shard makes and frees its own message.
+        let message = copies.message.as_ref().filter(|_| publication.qos > Qos::AtMostOnce);
+        let on_way = self.round.forward(shard, route, targets, publication, message);
         if on_way > self.hub.limits().shard_window_bytes
             && let Some(id) = publication.source
             && self.round.wait_for(shard, id)
@@ -299,6 +310,14 @@ impl Shard {
 }
 
 impl Session {
+    /// Whether there is anything that might go out now: for most acknowledgements there is not.
+    fn has_waiting(&self) -> bool {
+        let has_backlog = |connection: &Connection| !connection.backlog.is_empty();
+        !self.queue.is_empty()
+            || self.outbound.is_resend_due()
+            || self.connection.as_deref().is_some_and(has_backlog)
+    }
+
     /// Whether a QoS 1 or 2 message could go out now.
     fn may_send(&self, limits: &Limits) -> bool {
         let Some(connection) = self.connection.as_deref() else { return false };
@@ -401,9 +420,10 @@ fn send_acknowledged(
         // [MQTT-3.1.2-25] As if it had been delivered.
         return false;
     }
-    let (sequence, copy) = (delivery.sequence, delivery.clone());
-    let Ok(packet_id) = session.outbound.send(delivery.qos, delivery) else { return false };
-    connection.put_delivery(&copy, packet_id, Resent::No, round, now);
+    let (sequence, qos) = (delivery.sequence, delivery.qos);
+    let Ok(packet_id) = session.outbound.send(qos, delivery) else { return false };
+    let Some(delivery) = session.outbound.newest() else { return false };
+    connection.put_delivery(delivery, packet_id, Resent::No, round, now);
     if is_durable {
         let key = session.identity.key.clone();
         round.persist(Record::InflightPut { key, sequence, packet_id });

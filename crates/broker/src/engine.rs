@@ -75,12 +75,19 @@ impl Engine {
         let writer = Arc::clone(&session.identity);
         let version = connection.version;
         let limits = DecodeLimits { packet_size_max: self.shard.hub.limits().packet_size_max };
-        let mut used = 0;
+        let (mut used, mut known) = (0, None);
         while let Some((_, connection)) = self.shard.sessions.online(id) {
             if connection.holds > 0 {
                 break;
             }
-            match mqtt::decode(input.get(used..).unwrap_or_default(), version, &limits) {
+            connection.permits.recall(&mut known);
+            let rest = input.get(used..).unwrap_or_default();
+            if let Some(packet_id) = mqtt::plain_puback(rest) {
+                used += 4;
+                self.receive_puback(id, packet_id, now);
+                continue;
+            }
+            match mqtt::decode_knowing(rest, version, &limits, known.as_ref()) {
                 Ok(Decoded::Incomplete) => break,
                 Ok(Decoded::Packet { packet, length }) => {
                     used += length;
@@ -228,7 +235,7 @@ impl Engine {
             return self.end_by_protocol(id, error.reason, error.detail, now);
         }
         match packet {
-            Packet::PubAck(ack) => self.receive_puback(id, &ack, now),
+            Packet::PubAck(ack) => self.receive_puback(id, ack.packet_id, now),
             Packet::PubRec(ack) => self.receive_pubrec(id, &ack, now),
             Packet::PubRel(ack) => self.receive_pubrel(id, &ack),
             Packet::PubComp(ack) => self.receive_pubcomp(id, &ack, now),

@@ -1,6 +1,6 @@
-//! The command line: what may be said, and every command but `serve`.
+//! The command line: what may be said, and every command but `serve` and `bench`.
 //!
-//! All commands talk HTTP to a running server, so that what they may and may not do is decided in one place.
+//! All others talk HTTP to a running server, so that what they may and may not do is decided in one place.
 //! A command answers with an [`answer::Answer`] and prints nothing itself: what a person reads, what `--json`
 //! prints and the exit code are made here. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
@@ -27,6 +27,7 @@ use self::answer::{Answer, Form};
 use self::connection::Target;
 use self::failure::Failure;
 use self::session::Session;
+use crate::bench::Bench;
 
 /// An MQTT broker that knows who is speaking.
 #[derive(Debug, Parser)]
@@ -67,6 +68,8 @@ pub(crate) struct GlobalOptions {
 enum Command {
     /// Run the broker
     Serve(ServeArgs),
+    /// Measure a broker, this one or any other
+    Bench(Bench),
     #[command(flatten)]
     Ask(AskCommand),
 }
@@ -100,11 +103,13 @@ pub(crate) struct ServeArgs {
     pub(crate) data_dir: PathBuf,
 }
 
-/// What the process is to do: be the server, or ask one.
+/// What the process is to do: be the server, measure one, or ask one.
 #[derive(Debug)]
 pub(crate) enum Action {
     /// `countersign serve`
     Serve(ServeArgs),
+    /// `countersign bench`, and whether its result is to be JSON
+    Bench(Bench, bool),
     /// Every other command.
     Ask(Box<Ask>),
 }
@@ -122,6 +127,7 @@ impl Cli {
         let Cli { global, command } = self;
         match command {
             Command::Serve(args) => Action::Serve(ServeArgs { data_dir: global.data_dir, ..args }),
+            Command::Bench(bench) => Action::Bench(bench, global.json),
             Command::Ask(command) => Action::Ask(Box::new(Ask { global, command })),
         }
     }

@@ -54,6 +54,10 @@ fn every_command_of_the_manual_is_understood() {
         "client kick bob c1",
         "explain bob read a/#",
         "explain bob write a --client-id c1",
+        "bench connect --logins 10 --concurrency 2 --hold 1 --user bench --password-file pw --pid 1",
+        "bench pubsub --publishers 2 --subscribers 3 --topics 1 --qos 2 --payload 16 --window 1 --in-transit 5 --rate 100 --seconds 1 --messages 10",
+        "bench fanout --subscribers 3 --host h --port 1 --mqtt 5 --client-id x --topic-prefix y/ --quiet --json",
+        "bench storm --clients 10 --concurrency 2",
     ] {
         check(line, 0);
     }

@@ -10,7 +10,7 @@ use crate::support::{BINARY, setup};
 const CLI_PREFACE: &str = "\
 # Command line
 
-What `--help` says, command by command. All commands but `serve` talk to a running server: through `admin.sock` in its data
+What `--help` says, command by command. All commands but `serve` and `bench` talk to a running server: through `admin.sock` in its data
 directory, which only the user that runs the server can open.
 
 - A permission is written `OP:RESOURCE` with `OP` one of `read`, `write`, `readWrite`, and a topic filter: `read:plant/#`. A whole
@@ -43,6 +43,11 @@ const COMMANDS: &[&[&str]] = &[
     &["client", "list"],
     &["client", "kick"],
     &["explain"],
+    &["bench"],
+    &["bench", "connect"],
+    &["bench", "pubsub"],
+    &["bench", "fanout"],
+    &["bench", "storm"],
 ];
 
 fn help(words: &[&str]) -> String {

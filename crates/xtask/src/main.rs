@@ -1,5 +1,6 @@
-//! The project's own commands: `cargo xtask ci | tidy | fuzz [--seconds N] | instructions`.
+//! The project's own commands: `cargo xtask ci | tidy | fuzz [--seconds N] | instructions | bench [--seconds N]`.
 
+mod bench;
 mod ci;
 mod fuzz;
 mod instructions;
@@ -33,7 +34,13 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         ["fuzz", "--seconds", seconds] => {
             fuzz::run(seconds.parse().with_context(|| format!("`{seconds}` is no number"))?)
         }
-        _ => bail!("usage: cargo xtask ci | tidy | instructions | fuzz [--seconds N]"),
+        ["bench"] => bench::run(bench::SECONDS_DEFAULT),
+        ["bench", "--seconds", seconds] => {
+            bench::run(seconds.parse().with_context(|| format!("`{seconds}` is no number"))?)
+        }
+        _ => bail!(
+            "usage: cargo xtask ci | tidy | instructions | fuzz [--seconds N] | bench [--seconds N]"
+        ),
     }
 }
 

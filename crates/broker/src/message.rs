@@ -114,9 +114,14 @@ impl Publication<'_> {
     }
 
     pub(crate) fn to_message(self) -> Arc<Message> {
-        let mut data = SmallVec::with_capacity(self.forwardable.len() + self.payload.len());
-        data.extend_from_slice(self.forwardable);
-        data.extend_from_slice(self.payload);
+        let data = if self.forwardable.is_empty() {
+            SmallVec::from_slice(self.payload)
+        } else {
+            let mut data = SmallVec::with_capacity(self.forwardable.len() + self.payload.len());
+            data.extend_from_slice(self.forwardable);
+            data.extend_from_slice(self.payload);
+            data
+        };
         Arc::new(Message {
             topic: self.topic.clone(),
             qos: self.qos,

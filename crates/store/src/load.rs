@@ -25,6 +25,7 @@ impl Store {
             .map_err(|error| self.error("read", error))?;
         contents.is_initialized = initialized.is_some();
         contents.roles = self.load_roles(&mut tx).await?;
+        contents.certificates = self.load_certificates(&mut tx).await?;
         let mut after = Vec::new();
         loop {
             let chunk = self.load_users_after(&mut tx, &after).await?;
@@ -98,7 +99,7 @@ impl Store {
         rows.map_err(|error| self.error("read", error))
     }
 
-    fn each<T>(
+    pub(crate) fn each<T>(
         &self,
         rows: Vec<SqliteRow>,
         parse: impl FnMut(SqliteRow) -> Result<T, BadColumn>,

@@ -18,7 +18,8 @@ use axum::extract::DefaultBodyLimit;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-pub use client_model::{ClientModel, SubscriptionModel};
+pub use client_model::{ClientCertificateModel, ClientModel, SubscriptionModel};
+pub use extract::CalledBy;
 pub use clients::{ClientRequest, Clients, Unavailable};
 pub use problem::Problem;
 

@@ -189,6 +189,7 @@ pub(super) fn client(user: UserId, user_name: &str, client_id: &str) -> ClientVi
         client_id: Arc::from(client_id),
         address: "127.0.0.1:50000".parse().unwrap(),
         listener: Arc::from("mqtt"),
+        security: None,
         connected: true,
         auth_methods: vec![AuthMethod::Password],
         version: ProtocolVersion::V5,

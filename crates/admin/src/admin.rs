@@ -111,6 +111,7 @@ impl Admin {
         };
         let admin = Admin { shared: Arc::new(shared) };
         admin.list_revoked().await?;
+        admin.watch_expiry();
         Ok(Opened { admin, first_admin_password })
     }
 
@@ -213,7 +214,6 @@ fn policy_change(change: &Change) -> Option<PolicyChange> {
         | Change::RenewPassword(..)
         | Change::PutCertificate(_)
         | Change::RevokeCertificate(..)
-        | Change::Record(_)
         | Change::Initialized => None,
     }
 }

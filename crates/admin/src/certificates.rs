@@ -107,7 +107,7 @@ impl Admin {
             view: view::certificate(&shown, now_ms),
             certificate_pem: issued.certificate_pem,
             key: issued.key_pem,
-            pkcs12: pkcs12.map(Pkcs12),
+            pkcs12,
             authority_pem: self.shared.pki.authority_pem(),
         })
     }
@@ -190,7 +190,9 @@ impl Admin {
             Ok((if is_revoked { Vec::new() } else { vec![revoke] }, record.fingerprint))
         };
         let shown = move |directory: &Directory, fingerprint| {
-            directory.certificates.get(&fingerprint).map(|it| view::certificate(it, now_ms))
+            let record = directory.certificates.get(&fingerprint);
+            // Also where it was revoked before: the list may not have been written then.
+            (record.map(|it| view::certificate(it, now_ms)), Listing::Due)
         };
         let view = self.change_and_revoke(plan, shown).await?;
         let view = view.ok_or_else(|| AdminError::Internal("a certificate is gone".to_owned()))?;
@@ -230,8 +232,18 @@ impl Admin {
         }
     }
 
-    /// Says in the log which certificates end within 30 days. To be called at start and once a day.
-    pub fn warn_of_expiring_certificates(&self) {
+    /// Says in the log, now and once a day, which certificates end within 30 days.
+    pub(crate) fn watch_expiry(&self) {
+        let shared = Arc::downgrade(&self.shared);
+        tokio::spawn(async move {
+            while let Some(shared) = shared.upgrade() {
+                Admin { shared }.warn_of_expiring_certificates();
+                tokio::time::sleep(WARNING_INTERVAL).await;
+            }
+        });
+    }
+
+    fn warn_of_expiring_certificates(&self) {
         let now_ms = self.now_ms();
         let directory = self.shared.directory.read();
         let ending = |record: &&Arc<CertificateRecord>| {
@@ -254,12 +266,12 @@ impl Admin {
         }
     }
 
-    /// A change that may revoke: what it revokes is on the revocation list when this returns, and is put there even if the
-    /// caller goes away.
+    /// A change that may revoke, as `view` tells: what it revokes is on the revocation list when this returns, and is put
+    /// there even if the caller goes away.
     pub(crate) async fn change_and_revoke<S, T>(
         &self,
         plan: impl FnOnce(&Directory) -> Result<(Vec<Change>, S), AdminError> + Send + 'static,
-        view: impl FnOnce(&Directory, S) -> T + Send + 'static,
+        view: impl FnOnce(&Directory, S) -> (T, Listing) + Send + 'static,
     ) -> Result<T, AdminError>
     where
         S: Send + 'static,
@@ -267,7 +279,11 @@ impl Admin {
     {
         let admin = self.clone();
         let task = tokio::spawn(async move {
-            let done = admin.change(plan, view).await?;
+            let (done, listing) = admin.change(plan, view).await?;
+            match listing {
+                Listing::Due => {}
+                Listing::NotDue => return Ok(done),
+            }
             let shared = Arc::clone(&admin.shared);
             let listed = off_thread(move || shared.list_revoked()).await;
             admin.shared.identities.send_modify(|count| *count = count.wrapping_add(1));
@@ -292,7 +308,7 @@ impl Shared {
     /// full disk has kept from it before. Does I/O.
     pub(crate) fn list_revoked(&self) -> Result<(), AdminError> {
         let revocations: Vec<_> =
-            self.directory.read().certificates.all().filter_map(|it| revocation(it)).collect();
+            self.directory.read().certificates.all().filter_map(revocation).collect();
         if revocations.is_empty() {
             return Ok(());
         }
@@ -315,7 +331,7 @@ impl Shared {
         new: &NewCertificate,
         days: u32,
         now_ms: u64,
-    ) -> Result<(Issued, Option<Zeroizing<Vec<u8>>>), AdminError> {
+    ) -> Result<(Issued, Option<Pkcs12>), AdminError> {
         let now = unix_time(now_ms);
         let issued = match &new.csr {
             Some(csr) => self.pki.sign_csr(csr, user, days, now)?,
@@ -325,8 +341,17 @@ impl Shared {
         let not_text = || AdminError::invalid("p12Password", "is not UTF-8 text");
         let password = password.expose_text().ok_or_else(not_text)?;
         let packed = self.pki.pkcs12(&issued, user, password)?;
-        Ok((issued, Some(packed)))
+        Ok((issued, Some(Pkcs12(packed))))
     }
+}
+
+/// Whether the revocation list must be looked after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listing {
+    /// Something was revoked.
+    Due,
+    /// Nothing was.
+    NotDue,
 }
 
 /// The changes that revoke what a user has.
@@ -450,3 +475,4 @@ impl From<IssueError> for AdminError {
 
 /// Certificates that end soon and are named one by one in the log.
 const WARNINGS_MAX: usize = 20;
+const WARNING_INTERVAL: Duration = Duration::from_secs(86_400);

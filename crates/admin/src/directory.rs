@@ -120,7 +120,7 @@ impl Directory {
             Change::RevokeCertificate(fingerprint, revoked) => {
                 self.certificates.revoke(fingerprint, *revoked);
             }
-            Change::Record(_) | Change::Initialized => {}
+            Change::Initialized => {}
         }
     }
 
@@ -279,7 +279,6 @@ impl Directory {
                 | Change::RenewPassword(..)
                 | Change::PutCertificate(_)
                 | Change::RevokeCertificate(..)
-                | Change::Record(_)
                 | Change::Initialized => {}
             }
         }

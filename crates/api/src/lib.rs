@@ -7,6 +7,7 @@
 mod client_model;
 mod clients;
 mod extract;
+mod issued_model;
 mod paging;
 mod problem;
 mod routes;
@@ -53,6 +54,7 @@ fn routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(routes::users::router())
         .merge(routes::roles::router())
+        .merge(routes::certificates::router())
         .merge(routes::permissions::router())
         .merge(routes::clients::router())
         .merge(routes::explain::router())
@@ -63,7 +65,7 @@ fn routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Countersign",
-    description = "Users, roles, permissions and live clients of an MQTT broker.",
+    description = "Users, roles, permissions, certificates and live clients of an MQTT broker.",
     license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")
 ))]
 struct Document;

@@ -11,6 +11,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure a real process with a real clock")]
 
 mod availability;
+mod certificates;
 mod credentials;
 mod documents;
 mod explain;

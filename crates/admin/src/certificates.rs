@@ -186,13 +186,11 @@ impl Admin {
             }
             let revoked = RevokedRecord { at_ms: now_ms, reason: RevokedReason::Unspecified };
             let revoke = Change::RevokeCertificate(record.fingerprint, revoked);
-            let is_revoked = record.revoked.is_some();
-            Ok((if is_revoked { Vec::new() } else { vec![revoke] }, record.fingerprint))
+            // Also where it was revoked before, which stays as it was: the list may not have been written then.
+            Ok((vec![revoke], record.fingerprint))
         };
         let shown = move |directory: &Directory, fingerprint| {
-            let record = directory.certificates.get(&fingerprint);
-            // Also where it was revoked before: the list may not have been written then.
-            (record.map(|it| view::certificate(it, now_ms)), Listing::Due)
+            directory.certificates.get(&fingerprint).map(|it| view::certificate(it, now_ms))
         };
         let view = self.change_and_revoke(plan, shown).await?;
         let view = view.ok_or_else(|| AdminError::Internal("a certificate is gone".to_owned()))?;
@@ -266,12 +264,12 @@ impl Admin {
         }
     }
 
-    /// A change that may revoke, as `view` tells: what it revokes is on the revocation list when this returns, and is put
+    /// A change that may revoke: what it revokes is on the revocation list when this returns, and is put
     /// there even if the caller goes away.
     pub(crate) async fn change_and_revoke<S, T>(
         &self,
         plan: impl FnOnce(&Directory) -> Result<(Vec<Change>, S), AdminError> + Send + 'static,
-        view: impl FnOnce(&Directory, S) -> (T, Listing) + Send + 'static,
+        view: impl FnOnce(&Directory, S) -> T + Send + 'static,
     ) -> Result<T, AdminError>
     where
         S: Send + 'static,
@@ -279,10 +277,19 @@ impl Admin {
     {
         let admin = self.clone();
         let task = tokio::spawn(async move {
-            let (done, listing) = admin.change(plan, view).await?;
-            match listing {
-                Listing::Due => {}
-                Listing::NotDue => return Ok(done),
+            let planned = move |directory: &Directory| {
+                let (changes, subject) = plan(directory)?;
+                let is_revocation =
+                    |change: &Change| matches!(change, Change::RevokeCertificate(..));
+                let revokes = changes.iter().any(is_revocation);
+                Ok((changes, (subject, revokes)))
+            };
+            let viewed = move |directory: &Directory, (subject, revokes)| {
+                (view(directory, subject), revokes)
+            };
+            let (done, revokes) = admin.change(planned, viewed).await?;
+            if !revokes {
+                return Ok(done);
             }
             let shared = Arc::clone(&admin.shared);
             let listed = off_thread(move || shared.list_revoked()).await;
@@ -343,15 +350,6 @@ impl Shared {
         let packed = self.pki.pkcs12(&issued, user, password)?;
         Ok((issued, Some(Pkcs12(packed))))
     }
-}
-
-/// Whether the revocation list must be looked after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Listing {
-    /// Something was revoked.
-    Due,
-    /// Nothing was.
-    NotDue,
 }
 
 /// The changes that revoke what a user has.

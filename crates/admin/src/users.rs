@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::admin::Admin;
 use crate::caller::Caller;
-use crate::certificates::{self, Listing};
+use crate::certificates;
 use crate::directory::{Account, Directory};
 use crate::error::{AdminError, Kind};
 use crate::model::{GrantTypeModel, NewUser, Page, PageRequest, UserFilter, UserPatch, UserView};
@@ -152,11 +152,10 @@ impl Admin {
         let plan = move |directory: &Directory| {
             let id = seen(directory, &key, if_match)?.user().id;
             let mut changes = certificates::revoke_all(directory, id, now_ms);
-            let listing = if changes.is_empty() { Listing::NotDue } else { Listing::Due };
             changes.push(Change::RemoveUser(id));
-            Ok((changes, listing))
+            Ok((changes, ()))
         };
-        self.change_and_revoke(plan, |_, listing| ((), listing)).await
+        self.change_and_revoke(plan, |_, ()| ()).await
     }
 
     pub(crate) async fn change_user(

@@ -15,6 +15,7 @@ mod floods;
 mod link;
 mod live;
 mod modes;
+mod real_programs;
 mod refusals;
 mod resumption;
 mod scene;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use access::{Policy, PolicyChange};
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
+use pki::Pki;
 use store::{Change, PasswordHash, Store};
 use tokio::sync::{Mutex, oneshot, watch};
 
@@ -39,11 +40,13 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) clock: fn() -> u64,
     pub(crate) store: Store,
+    pub(crate) pki: Arc<Pki>,
     /// Held for the whole of a change.
     writing: Mutex<()>,
     pub(crate) directory: RwLock<Directory>,
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     changed: watch::Sender<u64>,
+    pub(crate) identities: watch::Sender<u64>,
     pub(crate) pool: HashPool,
     pub(crate) flights: Flights,
     pub(crate) proof_key: ProofKey,
@@ -57,10 +60,11 @@ impl Admin {
     /// `clock` gives milliseconds since the Unix epoch.
     ///
     /// # Errors
-    /// If the store cannot be read or written, a password hash in it is malformed, or the given first password does not
-    /// fit the policy.
+    /// If the store cannot be read or written, a password hash in it is malformed, the given first password does not
+    /// fit the policy, or what is revoked cannot be put on the revocation list.
     pub async fn open(
         store: Store,
+        pki: Arc<Pki>,
         settings: Settings,
         clock: fn() -> u64,
     ) -> Result<Opened, AdminError> {
@@ -87,22 +91,28 @@ impl Admin {
         let roles = contents.roles.iter().map(|record| record.role.clone());
         let users = contents.users.iter().map(|(record, _)| record.user.clone());
         let policy = Policy::compile(users, roles);
+        let directory = Directory::new(contents.users, contents.roles, contents.certificates);
         let (changed, _) = watch::channel(policy.generation());
         let shared = Shared {
             settings,
             clock,
             store,
+            pki,
             writing: Mutex::new(()),
-            directory: RwLock::new(Directory::new(contents.users, contents.roles)),
+            directory: RwLock::new(directory),
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             changed,
+            identities: watch::channel(0).0,
             pool,
             flights: Flights::default(),
             proof_key: ProofKey::draw()?,
             refusals: Refusals::new(),
             dummy,
         };
-        Ok(Opened { admin: Admin { shared: Arc::new(shared) }, first_admin_password })
+        let admin = Admin { shared: Arc::new(shared) };
+        admin.list_revoked().await?;
+        admin.watch_expiry();
+        Ok(Opened { admin, first_admin_password })
     }
 
     /// The compiled policy, swapped at each change.
@@ -115,6 +125,12 @@ impl Admin {
         self.shared.changed.subscribe()
     }
 
+    /// Tells after each revocation that is in force, by a number that grows: live connections that a certificate has
+    /// proven are to be judged again.
+    pub fn identity_changes(&self) -> watch::Receiver<u64> {
+        self.shared.identities.subscribe()
+    }
+
     /// Logins and new passwords that wait to be hashed now.
     pub fn hashes_waiting(&self) -> usize {
         self.shared.pool.waiting()
@@ -122,6 +138,12 @@ impl Admin {
 
     pub(crate) fn now_ms(&self) -> u64 {
         (self.shared.clock)()
+    }
+
+    async fn list_revoked(&self) -> Result<(), AdminError> {
+        let shared = Arc::clone(&self.shared);
+        let listing = tokio::task::spawn_blocking(move || shared.list_revoked());
+        listing.await.map_err(|error| AdminError::Internal(error.to_string()))?
     }
 
     /// Makes a change: `plan` decides on it by the present state, and `view` shows the state right after it. Nothing
@@ -188,7 +210,11 @@ fn policy_change(change: &Change) -> Option<PolicyChange> {
         Change::RemoveUser(id) => Some(PolicyChange::RemoveUser(*id)),
         Change::PutRole(record) => Some(PolicyChange::PutRole(record.role.clone())),
         Change::RemoveRole(id) => Some(PolicyChange::RemoveRole(*id)),
-        Change::PutPasswords(..) | Change::RenewPassword(..) | Change::Initialized => None,
+        Change::PutPasswords(..)
+        | Change::RenewPassword(..)
+        | Change::PutCertificate(_)
+        | Change::RevokeCertificate(..)
+        | Change::Initialized => None,
     }
 }
 

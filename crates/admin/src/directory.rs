@@ -1,4 +1,4 @@
-//! All users and roles in memory, as they are in store: what logging in and administration read.
+//! All users, roles and certificates in memory, as they are in store: what logging in and administration read.
 //!
 //! Invariant: it is changed only by [`Directory::apply`], with changes that are already on disk.
 
@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use access::{AuthMethod, Context, Effect, Operation, Permission, RoleId, User, UserId};
 use parking_lot::Mutex;
-use store::{Change, PasswordHash, PasswordRecord, PasswordSlot, RoleRecord, UserRecord};
+use store::{
+    CertificateRecord, Change, PasswordHash, PasswordRecord, PasswordSlot, RoleRecord, UserRecord,
+};
 use uuid::Uuid;
 
+use crate::certificate_book::CertificateBook;
 use crate::proof::Tag;
 
 /// Users and roles.
@@ -23,6 +26,7 @@ pub(crate) struct Directory {
     role_powers: HashMap<RoleId, Power>,
     /// Users that can log in and may do everything.
     administrators: HashSet<UserId>,
+    pub(crate) certificates: CertificateBook,
 }
 
 /// A user with its passwords.
@@ -86,8 +90,10 @@ impl Directory {
     pub(crate) fn new(
         users: Vec<(UserRecord, Vec<PasswordRecord>)>,
         roles: Vec<RoleRecord>,
+        certificates: Vec<CertificateRecord>,
     ) -> Directory {
-        let mut directory = Directory::default();
+        let certificates = CertificateBook::new(certificates);
+        let mut directory = Directory { certificates, ..Directory::default() };
         for role in roles {
             directory.put_role(role);
         }
@@ -110,6 +116,10 @@ impl Directory {
                 self.put_credentials(*user, Credentials::new(passwords.clone(), Vec::new()));
             }
             Change::RenewPassword(user, slot, hash) => self.renew_password(*user, *slot, hash),
+            Change::PutCertificate(record) => self.certificates.put(record.clone()),
+            Change::RevokeCertificate(fingerprint, revoked) => {
+                self.certificates.revoke(fingerprint, *revoked);
+            }
             Change::Initialized => {}
         }
     }
@@ -265,7 +275,11 @@ impl Directory {
                 Change::RemoveRole(id) => {
                     changed_roles.insert(*id, Power::default());
                 }
-                Change::PutPasswords(..) | Change::RenewPassword(..) | Change::Initialized => {}
+                Change::PutPasswords(..)
+                | Change::RenewPassword(..)
+                | Change::PutCertificate(_)
+                | Change::RevokeCertificate(..)
+                | Change::Initialized => {}
             }
         }
         let role =

@@ -7,7 +7,7 @@ use crate::hash::HashError;
 /// A refusal of an administrative call. Nothing has changed when one is returned.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// There is no such user or role.
+    /// There is no such user, role or certificate.
     #[error("no {kind} `{key}`")]
     NotFound {
         /// What was looked for.
@@ -58,6 +58,17 @@ pub enum AdminError {
         /// The present version.
         version: u64,
     },
+    /// A certificate would be of no use to the user.
+    #[error(
+        "user `{user}` has no grant type `certificate`: give it that first, `countersign user set {user} --grant-type certificate`"
+    )]
+    NoCertificateGrant {
+        /// Name of the user.
+        user: String,
+    },
+    /// The authority cannot issue now, or no more for this user.
+    #[error("no certificate can be issued: {0}")]
+    CannotIssue(String),
     /// Passwords cannot be hashed now: too many are waiting.
     #[error("too busy to hash a password, try again later")]
     Busy,
@@ -67,6 +78,9 @@ pub enum AdminError {
     /// A password cannot be hashed.
     #[error("cannot hash the password: {0}")]
     Hash(#[from] HashError),
+    /// The certificate files cannot be written, or the cryptography failed.
+    #[error("certificates: {0}")]
+    Pki(String),
     /// The broker's own state cannot be trusted: a thread or task cannot run.
     #[error("internal: {0}")]
     Internal(String),
@@ -85,6 +99,8 @@ pub enum Kind {
     User,
     /// A role.
     Role,
+    /// A certificate that was issued here.
+    Certificate,
 }
 
 impl std::fmt::Display for Kind {
@@ -92,6 +108,7 @@ impl std::fmt::Display for Kind {
         f.write_str(match self {
             Kind::User => "user",
             Kind::Role => "role",
+            Kind::Certificate => "certificate",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Use cases: log in, users, roles, passwords; the compiled policy and its changes.
+//! Use cases: log in, users, roles, passwords, certificates; the compiled policy and its changes.
 //!
 //! [`Admin`] is all of it. Reading and logging in work on memory; a change is on disk first, then in memory, then it is
 //! told. The path of a login: `attempt` decides the way, `proof` confirms what was proven before, `flight` gathers those
@@ -7,6 +7,9 @@
 mod admin;
 mod attempt;
 mod caller;
+mod certificate_book;
+mod certificate_model;
+mod certificates;
 mod directory;
 mod error;
 mod explain;
@@ -33,6 +36,7 @@ mod view;
 pub use admin::{Admin, Opened};
 pub use attempt::{LoginAttempt, PeerAddress, ProvenCertificate};
 pub use caller::Caller;
+pub use certificates::{CertificateLapse, IssuedCertificate, Pkcs12};
 pub use error::{AdminError, Kind};
 pub use first_password::{NotBase64, decode_base64_password};
 pub use hash::HashError;
@@ -40,4 +44,6 @@ pub use policy::{PasswordPolicy, PolicyError};
 pub use refusal::{LoginRefused, RefusalKind, RefusalReason};
 pub use roles::RoleRemoval;
 pub use secret::Secret;
-pub use settings::{AuthenticationMode, FirstAdmin, HashCost, HashPoolLimits, Settings};
+pub use settings::{
+    AuthenticationMode, CertificateSettings, FirstAdmin, HashCost, HashPoolLimits, Settings,
+};

@@ -80,6 +80,8 @@ impl Admin {
         if !user.grants.allows(AuthMethod::Certificate) {
             return Err(refused(RefusalKind::NoCertificateGrant));
         }
+        self.certificate_standing(&certificate.fingerprint, user.id)
+            .map_err(|lapse| refused(RefusalKind::CertificateLapsed(lapse)))?;
         let proven = ProvenMethods::from(AuthMethod::Certificate);
         if !user.grants.requires(AuthMethod::Password) {
             return self.prove(&account, proven, attempt);

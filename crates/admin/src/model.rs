@@ -9,6 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use crate::certificate_model::{
+    CertificateFilter, CertificateOriginModel, CertificateStatus, CertificateView, NewCertificate,
+    RevocationReasonModel, UserCertificateView,
+};
 use crate::secret::Secret;
 
 /// A user, as it is shown.
@@ -33,6 +37,8 @@ pub struct UserView {
     pub enabled: bool,
     /// The passwords in store, without anything secret.
     pub passwords: Vec<PasswordView>,
+    /// The certificates that were issued for the user, the oldest first.
+    pub certificates: Vec<UserCertificateView>,
     /// When the user was made.
     pub created_at: Time,
     /// When the user was changed last.

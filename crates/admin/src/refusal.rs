@@ -4,6 +4,8 @@ use std::fmt;
 
 use access::Lapse;
 
+use crate::certificates::CertificateLapse;
+
 /// A refused login. The variant decides the code; nothing else of it may reach the peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoginRefused {
@@ -39,7 +41,8 @@ impl LoginRefused {
             | RefusalKind::NotOneCommonName
             | RefusalKind::CertificateUserUnknown
             | RefusalKind::CertificateUserDisabled
-            | RefusalKind::NoCertificateGrant => LoginRefused::NotAuthorized(reason),
+            | RefusalKind::NoCertificateGrant
+            | RefusalKind::CertificateLapsed(_) => LoginRefused::NotAuthorized(reason),
             RefusalKind::Busy => LoginRefused::Busy(reason),
         }
     }
@@ -128,6 +131,9 @@ pub enum RefusalKind {
     /// The user has no grant type `certificate`.
     #[error("no grant type `certificate`")]
     NoCertificateGrant,
+    /// The certificate is on record here as one that proves nothing any more.
+    #[error("{0}")]
+    CertificateLapsed(CertificateLapse),
     /// Too many passwords wait to be compared.
     #[error("too many logins wait for their password to be compared")]
     Busy,

@@ -29,6 +29,8 @@ pub struct Settings {
     pub permissions_per_owner_max: usize,
     /// The most roles of one user.
     pub roles_per_user_max: usize,
+    /// What certificates may be issued.
+    pub certificates: CertificateSettings,
 }
 
 impl Default for Settings {
@@ -43,7 +45,25 @@ impl Default for Settings {
             password_bytes_max: 1024,
             permissions_per_owner_max: 200_000,
             roles_per_user_max: 1000,
+            certificates: CertificateSettings::default(),
         }
+    }
+}
+
+/// What certificates may be issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateSettings {
+    /// Days of validity where nobody asks for a number; at most `days_max`.
+    pub days_default: u32,
+    /// The most days of validity. The authority's own end is a bound besides.
+    pub days_max: u32,
+    /// The most certificates of one user that are good at the same time.
+    pub per_user_max: usize,
+}
+
+impl Default for CertificateSettings {
+    fn default() -> Self {
+        CertificateSettings { days_default: 365, days_max: 3650, per_user_max: 1000 }
     }
 }
 

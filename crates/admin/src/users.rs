@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::admin::Admin;
 use crate::caller::Caller;
+use crate::certificates;
 use crate::directory::{Account, Directory};
 use crate::error::{AdminError, Kind};
 use crate::model::{GrantTypeModel, NewUser, Page, PageRequest, UserFilter, UserPatch, UserView};
@@ -74,10 +75,12 @@ impl Admin {
         let directory = self.shared.directory.read();
         if let Some(name) = &filter.username {
             let found: Vec<_> = directory.user_named(name).into_iter().collect();
-            return view::page(found.into_iter(), page, |account| Some(view::user(account)));
+            return view::page(found.into_iter(), page, |account| {
+                Some(view::user(&directory, account))
+            });
         }
         view::page(directory.users(), page, |id| {
-            directory.user(*id).map(|account| view::user(account))
+            directory.user(*id).map(|account| view::user(&directory, account))
         })
     }
 
@@ -87,7 +90,7 @@ impl Admin {
     /// If there is none.
     pub fn show_user(&self, _: &Caller, key: &str) -> Result<UserView, AdminError> {
         let directory = self.shared.directory.read();
-        found(&directory, key).map(|account| view::user(account))
+        found(&directory, key).map(|account| view::user(&directory, account))
     }
 
     /// Changes a user, if it is still of the version that was seen.
@@ -134,29 +137,33 @@ impl Admin {
         .await
     }
 
-    /// Removes a user.
+    /// Removes a user and revokes its certificates: nobody may come back by one as a later user of the same name.
     ///
     /// # Errors
-    /// If there is none or it is of another version, or no enabled administrator would be left.
+    /// If there is none or it is of another version, no enabled administrator would be left, or the revocation list
+    /// cannot be written (the user is gone then, and its certificates let nobody in).
     pub async fn remove_user(
         &self,
         _: &Caller,
         key: &str,
         if_match: Option<u64>,
     ) -> Result<(), AdminError> {
-        let key = key.to_owned();
+        let (key, now_ms) = (key.to_owned(), self.now_ms());
         let plan = move |directory: &Directory| {
             let id = seen(directory, &key, if_match)?.user().id;
-            Ok((vec![Change::RemoveUser(id)], ()))
+            let mut changes = certificates::revoke_all(directory, id, now_ms);
+            changes.push(Change::RemoveUser(id));
+            Ok((changes, ()))
         };
-        self.change(plan, |_, ()| ()).await
+        self.change_and_revoke(plan, |_, ()| ()).await
     }
 
     pub(crate) async fn change_user(
         &self,
         plan: impl FnOnce(&Directory) -> Result<(Vec<Change>, UserId), AdminError> + Send + 'static,
     ) -> Result<UserView, AdminError> {
-        let shown = |directory: &Directory, id| directory.user(id).map(|it| view::user(it));
+        let shown =
+            |directory: &Directory, id| directory.user(id).map(|it| view::user(directory, it));
         let shown = self.change(plan, shown).await?;
         shown.ok_or_else(|| AdminError::Internal("a changed user is not there".to_owned()))
     }

@@ -12,7 +12,7 @@ use crate::problem::{Kind, Problem};
 
 /// Who asks. The listener that took the request says so; a request that nobody vouches for is refused.
 #[derive(Debug, Clone)]
-pub(crate) struct CalledBy(pub(crate) Caller);
+pub struct CalledBy(pub Caller);
 
 impl<S: Send + Sync> FromRequestParts<S> for CalledBy {
     type Rejection = Problem;

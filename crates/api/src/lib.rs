@@ -7,6 +7,7 @@
 mod client_model;
 mod clients;
 mod extract;
+mod issued_model;
 mod paging;
 mod problem;
 mod routes;
@@ -18,7 +19,8 @@ use axum::extract::DefaultBodyLimit;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-pub use client_model::{ClientModel, SubscriptionModel};
+pub use client_model::{ClientCertificateModel, ClientModel, SubscriptionModel};
+pub use extract::CalledBy;
 pub use clients::{ClientRequest, Clients, Unavailable};
 pub use problem::Problem;
 
@@ -52,6 +54,7 @@ fn routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(routes::users::router())
         .merge(routes::roles::router())
+        .merge(routes::certificates::router())
         .merge(routes::permissions::router())
         .merge(routes::clients::router())
         .merge(routes::explain::router())
@@ -62,7 +65,7 @@ fn routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Countersign",
-    description = "Users, roles, permissions and live clients of an MQTT broker.",
+    description = "Users, roles, permissions, certificates and live clients of an MQTT broker.",
     license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")
 ))]
 struct Document;

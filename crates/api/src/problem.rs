@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     InUse,
     LastAdministrator,
     BuiltIn,
+    NoCertificateGrant,
+    CannotIssue,
     Stale,
     TooLarge,
     UnsupportedMediaType,
@@ -79,6 +81,16 @@ impl Kind {
                 StatusCode::CONFLICT,
             ),
             Kind::BuiltIn => ("urn:countersign:problem:built-in", "Built in", StatusCode::CONFLICT),
+            Kind::NoCertificateGrant => (
+                "urn:countersign:problem:no-certificate-grant",
+                "No grant type certificate",
+                StatusCode::CONFLICT,
+            ),
+            Kind::CannotIssue => (
+                "urn:countersign:problem:cannot-issue",
+                "No certificate can be issued",
+                StatusCode::CONFLICT,
+            ),
             Kind::Stale => (
                 "urn:countersign:problem:stale",
                 "Changed meanwhile",
@@ -170,9 +182,14 @@ impl From<AdminError> for Problem {
             AdminError::InUse { .. } => Problem::new(Kind::InUse, detail),
             AdminError::LastAdministrator => Problem::new(Kind::LastAdministrator, detail),
             AdminError::BuiltIn { .. } => Problem::new(Kind::BuiltIn, detail),
+            AdminError::NoCertificateGrant { .. } => Problem::new(Kind::NoCertificateGrant, detail),
+            AdminError::CannotIssue(_) => Problem::new(Kind::CannotIssue, detail),
             AdminError::Stale { .. } => Problem::new(Kind::Stale, detail),
             AdminError::Busy => Problem::new(Kind::Unavailable, detail),
-            AdminError::Store(_) | AdminError::Hash(_) | AdminError::Internal(_) => {
+            AdminError::Store(_)
+            | AdminError::Hash(_)
+            | AdminError::Pki(_)
+            | AdminError::Internal(_) => {
                 // What a database or the system says is for the operator, not for whoever sent the request.
                 tracing::error!(error = %detail, "an API call failed");
                 Problem::new(

@@ -178,6 +178,15 @@ impl Engine {
         true
     }
 
+    /// Ends a connection whose proof of identity is not good any more, such as a revoked certificate: with 0x87 for an
+    /// MQTT 5 client, and without what waits to be written. The session stays for whoever proves the user again.
+    pub fn end_lapsed(&mut self, id: ConnectionId, now: Timestamp) {
+        self.take_policy(now);
+        let Some((session, _)) = self.shard.sessions.online(id) else { return };
+        let place = session.identity.place;
+        self.end_connection(place, Ending::standing_lost(ReasonCode::NotAuthorized), now);
+    }
+
     /// Ends every connection, with 0x8B for MQTT 5 clients. Wills are published as the standard says;
     /// sessions stay.
     pub fn shut_down(&mut self, now: Timestamp) {

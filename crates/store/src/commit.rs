@@ -5,6 +5,7 @@ use sqlx::sqlite::SqliteQueryResult;
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
+use crate::certificate;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::record::{Change, PasswordRecord, PasswordSlot, RoleRecord, UserRecord};
@@ -61,6 +62,10 @@ async fn apply(tx: &mut Transaction<'_, Sqlite>, change: &Change) -> Result<(), 
         Change::RemoveRole(id) => remove_role(tx, *id).await,
         Change::PutPasswords(user, passwords) => put_passwords(tx, *user, passwords).await,
         Change::RenewPassword(user, slot, hash) => renew_password(tx, *user, *slot, hash).await,
+        Change::PutCertificate(record) => certificate::put(tx, record).await,
+        Change::RevokeCertificate(fingerprint, revoked) => {
+            certificate::revoke(tx, fingerprint, *revoked).await
+        }
         Change::Initialized => initialized(tx).await,
     }
 }

@@ -1,8 +1,10 @@
-//! Records on disk: users, roles and permissions in SQL, with migrations.
+//! Records on disk: users, roles, permissions and certificates in SQL, with migrations.
 //!
 //! Invariants: a change is on disk before [`Store::commit`] returns, or nothing of it is; one process has the store
 //! open; what cannot be understood stops the start and is never skipped.
 
+mod certificate;
+mod column;
 mod commit;
 mod error;
 mod load;
@@ -13,6 +15,7 @@ mod secret;
 mod tests;
 mod text;
 
+pub use certificate::{CertificateOrigin, CertificateRecord, RevokedReason, RevokedRecord};
 pub use error::StoreError;
 pub use open::Store;
 pub use record::{Change, Contents, PasswordRecord, PasswordSlot, RoleRecord, Stamp, UserRecord};

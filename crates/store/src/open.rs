@@ -142,11 +142,11 @@ fn migrations() -> Vec<Migration> {
         let sql = sql.into_sql_str();
         Migration::new(version, description.into(), MigrationType::Simple, sql, false)
     };
-    vec![migration(
-        1,
-        "users roles permissions",
-        include_str!("../migrations/0001_users_roles_permissions.sql"),
-    )]
+    let first = include_str!("../migrations/0001_users_roles_permissions.sql");
+    vec![
+        migration(1, "users roles permissions", first),
+        migration(2, "certificates", include_str!("../migrations/0002_certificates.sql")),
+    ]
 }
 
 const FILE_NAME: &str = "countersign.db";

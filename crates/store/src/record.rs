@@ -2,6 +2,7 @@
 
 use access::{Role, RoleId, User, UserId};
 
+use crate::certificate::{CertificateRecord, RevokedRecord};
 use crate::secret::PasswordHash;
 
 /// A user in store, without its passwords.
@@ -76,6 +77,8 @@ pub struct Contents {
     pub users: Vec<(UserRecord, Vec<PasswordRecord>)>,
     /// All roles, by id.
     pub roles: Vec<RoleRecord>,
+    /// All certificates that were ever issued, by fingerprint.
+    pub certificates: Vec<CertificateRecord>,
     /// Whether the first start is over: the built-in roles and the first administrator were made, if wanted.
     pub is_initialized: bool,
 }
@@ -85,7 +88,7 @@ pub struct Contents {
 pub enum Change {
     /// Makes a user or replaces it, its roles and permissions; its passwords stay.
     PutUser(UserRecord),
-    /// Removes a user with all it has.
+    /// Removes a user with all it has but its certificates, whose records stay.
     RemoveUser(UserId),
     /// Makes a role or replaces it and its permissions.
     PutRole(RoleRecord),
@@ -95,6 +98,10 @@ pub enum Change {
     PutPasswords(UserId, Vec<PasswordRecord>),
     /// Replaces the hash of a password by another hash of the same password.
     RenewPassword(UserId, PasswordSlot, PasswordHash),
+    /// Records a new certificate.
+    PutCertificate(CertificateRecord),
+    /// Revokes the certificate with this fingerprint; one that is revoked already stays as it is.
+    RevokeCertificate([u8; 32], RevokedRecord),
     /// Remembers that the first start is over.
     Initialized,
 }

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod durable;
+mod issuing;
 mod last_admin;
 mod logins;
 mod measured;
@@ -10,9 +11,10 @@ mod storms;
 mod users;
 
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use pki::{Pki, UnixTime};
 use store::Store;
 use tempfile::TempDir;
 
@@ -88,8 +90,33 @@ impl House {
 
 pub(super) async fn open(dir: &Path, settings: Settings) -> Result<Admin, AdminError> {
     let store = Store::open(dir).await?;
-    Ok(Admin::open(store, settings, || 1_795_399_382_123).await?.admin)
+    let pki = open_pki(dir);
+    Ok(Admin::open(store, pki, settings, || NOW_MS).await?.admin)
 }
+
+pub(super) fn open_pki(dir: &Path) -> Arc<Pki> {
+    let settings = pki::Settings {
+        files: pki::Files::in_directory(dir.join("certs")),
+        names: pki::HostNames { names: vec!["localhost".to_owned()], addresses: Vec::new() },
+        clock: Arc::new(StoppedClock),
+    };
+    Pki::open(settings, now()).unwrap().pki
+}
+
+pub(super) fn now() -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_millis(NOW_MS))
+}
+
+#[derive(Debug)]
+struct StoppedClock;
+
+impl pki::TimeProvider for StoppedClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(now())
+    }
+}
+
+pub(super) const NOW_MS: u64 = 1_795_399_382_123;
 
 /// One hashing thread, hashes that cost next to nothing, and an administrator `admin`.
 pub(super) fn cheap() -> Settings {

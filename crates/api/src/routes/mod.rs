@@ -1,5 +1,6 @@
 //! The paths of the API, one file a resource.
 
+pub(crate) mod certificates;
 pub(crate) mod clients;
 pub(crate) mod explain;
 pub(crate) mod fallback;

@@ -27,6 +27,8 @@ pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Value,
+    /// The body as it came.
+    pub(super) text: String,
 }
 
 /// What is sent.
@@ -76,7 +78,8 @@ impl Api {
         let (head, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        let reply = Reply { status: head.status, headers: head.headers, body };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let reply = Reply { status: head.status, headers: head.headers, body, text };
         if reply.status.is_client_error() || reply.status.is_server_error() {
             reply.check_problem(line);
         }
@@ -154,7 +157,32 @@ async fn open_admin(data_dir: &std::path::Path) -> admin::Admin {
         hash_cost: admin::HashCost { memory_kib: 8, passes: 1, lanes: 1 },
         ..admin::Settings::default()
     };
-    admin::Admin::open(store, settings, || 1_795_399_382_123).await.unwrap().admin
+    admin::Admin::open(store, open_pki(data_dir), settings, || 1_795_399_382_123)
+        .await
+        .unwrap()
+        .admin
+}
+
+fn open_pki(data_dir: &std::path::Path) -> Arc<pki::Pki> {
+    let settings = pki::Settings {
+        files: pki::Files::in_directory(data_dir.join("certs")),
+        names: pki::HostNames { names: vec!["localhost".to_owned()], addresses: Vec::new() },
+        clock: Arc::new(StoppedClock),
+    };
+    pki::Pki::open(settings, now()).unwrap().pki
+}
+
+fn now() -> pki::UnixTime {
+    pki::UnixTime::since_unix_epoch(std::time::Duration::from_millis(1_795_399_382_123))
+}
+
+#[derive(Debug)]
+struct StoppedClock;
+
+impl pki::TimeProvider for StoppedClock {
+    fn current_time(&self) -> Option<pki::UnixTime> {
+        Some(now())
+    }
 }
 
 /// Answers as the shards would that own `clients`.
@@ -189,6 +217,7 @@ pub(super) fn client(user: UserId, user_name: &str, client_id: &str) -> ClientVi
         client_id: Arc::from(client_id),
         address: "127.0.0.1:50000".parse().unwrap(),
         listener: Arc::from("mqtt"),
+        security: None,
         connected: true,
         auth_methods: vec![AuthMethod::Password],
         version: ProtocolVersion::V5,

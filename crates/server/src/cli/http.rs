@@ -72,6 +72,21 @@ impl Connection {
 
     /// Asks, and waits for the whole answer.
     pub(super) async fn call(&mut self, call: Call<'_>) -> Result<Reply, Failure> {
+        let (head, body) = self.answered(call).await?;
+        read_reply(&head, &body)
+    }
+
+    /// The same where a good answer is a text file.
+    pub(super) async fn call_for_text(&mut self, call: Call<'_>) -> Result<String, Failure> {
+        let (head, body) = self.answered(call).await?;
+        if !head.status().is_success() {
+            return Err(Failure::Refused(read_problem(head.status(), &body)));
+        }
+        let not_text = |_| Failure::Transport("the answer of the server is not text".to_owned());
+        String::from_utf8(body.to_vec()).map_err(not_text)
+    }
+
+    async fn answered(&mut self, call: Call<'_>) -> Result<(Response<()>, Bytes), Failure> {
         tokio::time::timeout(PATIENCE, self.exchange(call)).await.unwrap_or_else(|_| {
             Err(Failure::Transport(format!(
                 "the server gave no answer for {} s",
@@ -80,7 +95,7 @@ impl Connection {
         })
     }
 
-    async fn exchange(&mut self, call: Call<'_>) -> Result<Reply, Failure> {
+    async fn exchange(&mut self, call: Call<'_>) -> Result<(Response<()>, Bytes), Failure> {
         let request = call.into_request()?;
         self.sender.ready().await.map_err(broken_off)?;
         let response = self.sender.send_request(request).await.map_err(broken_off)?;
@@ -88,7 +103,7 @@ impl Connection {
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| {
             Failure::Transport(format!("the answer of the server broke off: {error}"))
         })?;
-        read_reply(&Response::from_parts(head, ()), &body.to_bytes())
+        Ok((Response::from_parts(head, ()), body.to_bytes()))
     }
 }
 

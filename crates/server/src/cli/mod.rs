@@ -5,12 +5,14 @@
 //! prints and the exit code are made here. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
 mod answer;
+mod cert;
 mod client;
 mod connection;
 mod edit;
 mod explain;
 mod failure;
 mod http;
+mod password;
 mod permission;
 mod role;
 mod session;
@@ -82,6 +84,9 @@ enum AskCommand {
     /// Roles: named sets of permissions
     #[command(subcommand)]
     Role(role::RoleCommand),
+    /// Certificates: issue, sign, list, revoke
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
     /// MQTT clients that are connected or have a session
     #[command(subcommand)]
     Client(client::ClientCommand),
@@ -155,6 +160,7 @@ impl Ask {
         match command {
             AskCommand::User(command) => command.run(&mut session).await,
             AskCommand::Role(command) => command.run(&mut session).await,
+            AskCommand::Cert(command) => command.run(&mut session).await,
             AskCommand::Client(command) => command.run(&mut session).await,
             AskCommand::Explain(command) => command.run(&mut session).await,
         }

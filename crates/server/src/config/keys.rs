@@ -45,6 +45,7 @@ impl Key {
             Raw::Text(text) | Raw::Variable(text) => shorten(text),
             Raw::Integer(value) => format!("`{value}`"),
             Raw::Boolean(value) => format!("`{value}`"),
+            Raw::List(values) => format!("`{values:?}`"),
             Raw::Other(kind) => format!("a value of type {kind}"),
         };
         ConfigError::BadValue { place, key: self.path(), value, reason }
@@ -125,6 +126,8 @@ pub(super) static KEYS: &[Key] = &[
     key("listeners", "https", |c| Slot::Address(&mut c.listeners.https), "HTTPS: the REST API, and MQTT over WebSocket at /mqtt."),
     key("listeners", "ws", |c| Slot::Address(&mut c.listeners.ws), "MQTT over plain WebSocket at /mqtt."),
 
+    bounded("limits", "handshake_timeout", SPAN_MS, |c| Slot::Span(&mut c.intake.handshake_timeout),
+        "Time from an accepted connection to the end of its TLS handshake. Over: closed."),
     bounded("limits", "connect_timeout", SPAN_MS, |c| Slot::Span(&mut c.intake.connect_timeout),
         "Time from an accepted connection to its complete CONNECT. Over: closed."),
     bounded("limits", "connect_packet_size_max", PACKET_BYTES, |c| Slot::Whole(&mut c.intake.connect_packet_size_max),
@@ -135,6 +138,8 @@ pub(super) static KEYS: &[Key] = &[
         "Connections of one source address (IPv6: of one /64) that have not sent their CONNECT. Full: its oldest is closed."),
     bounded("limits", "connections_per_source_max", COUNT_OR_ZERO, |c| Slot::Whole(&mut c.intake.connections_per_source_max),
         "Connections of one source address (IPv6: of one /64); 0 is no limit. Full: new ones are closed."),
+    bounded("limits", "http_connections_max", COUNT, |c| Slot::Whole(&mut c.intake.http_connections_max),
+        "Connections of the HTTPS listener that ask for anything but an MQTT WebSocket. Full: answered with 503 and closed."),
     bounded("limits", "shard_inbox_batches_max", COUNT, |c| Slot::Whole(&mut c.intake.shard_inbox_batches_max),
         "Batches that may wait for one shard. Full: the shards that fill it stop reading from their clients until it has fallen to half."),
     bounded("limits", "connections_max", COUNT, |c| Slot::Whole(&mut c.broker.connections_max),
@@ -187,6 +192,29 @@ pub(super) static KEYS: &[Key] = &[
         "Milliseconds until a closed connection that does not take its last bytes is forgotten."),
     key("limits", "denied_publish", |c| Slot::Word(&mut c.broker.denied_publish),
         "What happens to a 3.1.1 connection that publishes without the right to; it cannot be told why."),
+
+    key("pki", "ca_file", |c| Slot::Word(&mut c.pki.ca_file),
+        "PEM bundle of the authorities that client certificates may lead to, in place of certs/ca.crt of the data directory."),
+    key("pki", "ca_key_file", |c| Slot::Word(&mut c.pki.ca_key_file),
+        "PEM key of the authority that issues certificates, in place of certs/ca.key. Its certificate must be in the bundle or in certs/ca.crt."),
+    key("pki", "server_certificate_file", |c| Slot::Word(&mut c.pki.server_certificate_file),
+        "PEM certificate of the server with its chain, in place of certs/server.crt. Needs server_key_file."),
+    key("pki", "server_key_file", |c| Slot::Word(&mut c.pki.server_key_file),
+        "PEM key of the server's certificate, in place of certs/server.key. Needs server_certificate_file."),
+    key("pki", "server_names", |c| Slot::List(&mut c.pki.server_names),
+        "Host names and addresses that the server's own certificate carries besides those of the machine; the first is its common name."),
+    key("pki", "crl_files", |c| Slot::List(&mut c.pki.crl_files),
+        "PEM revocation lists of other authorities, besides what is appended to certs/crl.pem."),
+
+    bounded("pki", "certificate_days", (1, 36_500), |c| Slot::Whole(&mut c.login.certificates.days_default),
+        "Days of validity of an issued certificate where nobody asks for a number."),
+    bounded("pki", "certificate_days_max", (1, 36_500), |c| Slot::Whole(&mut c.login.certificates.days_max),
+        "Most days of validity that may be asked for."),
+    bounded("pki", "certificates_per_user_max", COUNT, |c| Slot::Whole(&mut c.login.certificates.per_user_max),
+        "Certificates of one user that are good at the same time."),
+
+    key("websocket", "origins", |c| Slot::List(&mut c.websocket.origins),
+        "Origins such as \"https://dashboard.example\" whose pages may open an MQTT WebSocket by the certificate of the browser, besides the server's own."),
 
     bounded("passwords", "min", (0, 1000), |c| Slot::Whole(&mut c.login.password_policy.min),
         "Least characters of a new password."),

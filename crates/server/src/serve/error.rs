@@ -47,6 +47,9 @@ pub(crate) enum ServeError {
         /// What the operating system says.
         reason: io::Error,
     },
+    /// The files of certificates and keys cannot be used.
+    #[error("certificates: {0}")]
+    Pki(String),
     /// Users, roles and permissions cannot be loaded.
     #[error("users and roles: {0}")]
     Admin(String),
@@ -69,6 +72,7 @@ impl ServeError {
             | Self::InUse { .. }
             | Self::Listener { .. }
             | Self::AdminSocket { .. }
+            | Self::Pki(_)
             | Self::Admin(_)
             | Self::System { .. } => ExitCode::FAILURE,
         }

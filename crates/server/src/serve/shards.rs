@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use broker::{Engine, Hub, ShardId};
+use pki::Pki;
 use tokio::sync::{mpsc, watch};
 
 use super::inbox::{Inbox, Order};
@@ -24,6 +25,7 @@ pub(crate) struct Shards {
 struct Common {
     hub: Arc<Hub>,
     inboxes: Arc<[Inbox]>,
+    pki: Arc<Pki>,
     policy_changes: watch::Receiver<u64>,
     stop_timeout: Duration,
 }
@@ -35,6 +37,7 @@ impl Shards {
     /// A thread or its runtime is not to be had.
     pub(crate) fn start(
         hub: &Arc<Hub>,
+        pki: &Arc<Pki>,
         batches_max: usize,
         policy_changes: watch::Receiver<u64>,
         stop_timeout: Duration,
@@ -45,6 +48,7 @@ impl Shards {
         let common = Common {
             hub: Arc::clone(hub),
             inboxes: Arc::clone(&inboxes),
+            pki: Arc::clone(pki),
             policy_changes,
             stop_timeout,
         };
@@ -75,9 +79,9 @@ fn start_thread(
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("{THREAD_NAME}{}", id.0)).spawn(move || {
-        let Common { hub, inboxes, policy_changes, stop_timeout } = common;
+        let Common { hub, inboxes, pki, policy_changes, stop_timeout } = common;
         let linger = Duration::from_millis(hub.limits().close_linger_ms);
-        let shard = Shard::new(id, Engine::new(id, hub), inboxes, linger);
+        let shard = Shard::new(id, Engine::new(id, hub), inboxes, pki, linger);
         let tasks = tokio::task::LocalSet::new();
         tasks.block_on(
             &runtime,

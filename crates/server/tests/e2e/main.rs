@@ -12,6 +12,7 @@
 
 mod availability;
 mod bench;
+mod certificates;
 mod credentials;
 mod documents;
 mod explain;

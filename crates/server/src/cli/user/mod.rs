@@ -4,7 +4,6 @@ mod add;
 mod enable;
 mod list;
 mod passwd;
-mod password;
 mod remove;
 mod set;
 mod show;

@@ -18,7 +18,7 @@ use crate::report::DropRule;
 use crate::round::Round;
 use crate::routes::{Route, Target, TargetOptions};
 use crate::session::Session;
-use crate::shard_message::{Body, PublishBatch};
+use crate::shard_message::PublishBatch;
 
 /// What the receivers of one message share: made when the first needs it.
 #[derive(Default)]
@@ -91,7 +91,9 @@ impl Shard {
                 }
             }
         });
-        self.round.send(batch.origin, Body::Delivered(self.id, batch.window_bytes()));
+        // Its publishers wait for half of the window.
+        let least = self.hub.limits().shard_window_bytes / 4;
+        self.round.tell_delivered(batch.origin, batch.window_bytes(), least);
     }
 
     /// Puts a message at the end of the session's queue, by the rules of a full one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::BenchError;
-use super::login::{self, Outcome, Plan, Then};
+use super::login::{self, OnFailure, Outcome, Plan, Then};
 use super::process::{BrokerUse, own_cpu_us};
 use super::result::{LoginsResult, per_second};
 use super::target::Target;
@@ -36,6 +36,7 @@ impl Connect {
             logins: self.logins,
             concurrency: self.concurrency,
             then: if self.hold.is_some() { Then::Hold } else { Then::Leave },
+            on_failure: OnFailure::Count,
             is_quiet: self.target.quiet,
         };
         let outcome = login::run(&account, plan, &mut broker)?;
@@ -59,6 +60,7 @@ pub(super) fn result(
         logins: outcome.logins,
         refused: outcome.refused,
         failed: outcome.failed,
+        repeated: outcome.repeated,
         elapsed_us: outcome.elapsed_us,
         logins_per_second: per_second(outcome.logins, outcome.elapsed_us),
         latency: outcome.latency.percentiles(),

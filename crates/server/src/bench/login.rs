@@ -1,5 +1,6 @@
 //! Many logins at once, each a connection of its own: connect, CONNECT, CONNACK, and then stay or leave.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(super) struct Plan {
     pub(super) logins: u32,
     pub(super) concurrency: u32,
     pub(super) then: Then,
+    pub(super) on_failure: OnFailure,
     pub(super) is_quiet: bool,
 }
 
@@ -35,12 +37,23 @@ pub(super) enum Then {
     Hold,
 }
 
+/// What becomes of a client whose connection failed before CONNACK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnFailure {
+    /// It counts as failed.
+    Count,
+    /// It waits for a moment and comes again, as real clients do.
+    ComeAgain,
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) logins: u64,
     pub(super) refused: u64,
     pub(super) failed: u64,
+    /// Attempts that failed and were made again.
+    pub(super) repeated: u64,
     pub(super) elapsed_us: u64,
     pub(super) latency: Histogram,
     pub(super) held: Vec<TcpStream>,
@@ -53,6 +66,8 @@ struct Logins<'a> {
     clock: Stopwatch,
     poller: Poller,
     slots: Vec<Option<Attempt>>,
+    /// Clients that come again: when, in which slot, and who.
+    again: VecDeque<(u64, usize, u32)>,
     begun: u32,
     under_way: u32,
     outcome: Outcome,
@@ -60,6 +75,7 @@ struct Logins<'a> {
 
 struct Attempt {
     stream: TcpStream,
+    client: u32,
     began_ns: u64,
     /// What is still to be sent.
     output: Vec<u8>,
@@ -92,6 +108,7 @@ pub(super) fn run(
         logins: 0,
         refused: 0,
         failed: 0,
+        repeated: 0,
         elapsed_us: 0,
         latency: Histogram::new(),
         held: Vec::new(),
@@ -99,8 +116,9 @@ pub(super) fn run(
     let concurrency = usize::try_from(plan.concurrency.max(1)).unwrap_or(usize::MAX);
     let slots = std::iter::repeat_with(|| None).take(concurrency).collect();
     let poller = Poller::new()?;
+    let again = VecDeque::new();
     let mut logins =
-        Logins { account, plan, clock, poller, slots, begun: 0, under_way: 0, outcome };
+        Logins { account, plan, clock, poller, slots, again, begun: 0, under_way: 0, outcome };
     logins.run(broker)?;
     Ok(logins.outcome)
 }
@@ -115,6 +133,9 @@ impl Logins<'_> {
         while self.under_way > 0 {
             self.poller.wait(TURN, &mut ready)?;
             let now_ns = self.clock.ns();
+            while let Some((_, slot, client)) = self.again.pop_front_if(|it| it.0 <= now_ns) {
+                self.begin_client(slot, client)?;
+            }
             if !ready.is_empty() {
                 last_event_ns = now_ns;
             } else if now_ns.saturating_sub(last_event_ns) > STALL_NS {
@@ -147,11 +168,16 @@ impl Logins<'_> {
         }
         self.begun += 1;
         self.under_way += 1;
+        self.begin_client(slot, self.begun)
+    }
+
+    fn begin_client(&mut self, slot: usize, client: u32) -> Result<(), BenchError> {
         let began_ns = self.clock.ns();
-        let output = self.account.connect(&format!("c{}", self.begun));
+        let output = self.account.connect(&format!("c{client}"));
         let stream = connect(self.account).map_err(BenchError::io("connect"))?;
         self.poller.add(&stream, slot, Interest::ReadAndWrite)?;
-        let attempt = Attempt { stream, began_ns, output, input: Vec::new(), is_leaving: false };
+        let attempt =
+            Attempt { stream, client, began_ns, output, input: Vec::new(), is_leaving: false };
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(attempt);
         }
@@ -164,7 +190,7 @@ impl Logins<'_> {
         };
         if !attempt.output.is_empty() {
             if !attempt.send() {
-                return self.end(slot, |outcome| outcome.failed += 1);
+                return self.fail(slot);
             }
             if attempt.output.is_empty() {
                 self.poller.change(&attempt.stream, slot, Interest::Read)?;
@@ -174,7 +200,7 @@ impl Logins<'_> {
         match attempt.receive(self.account)? {
             Step::Waits => Ok(()),
             Step::Refused => self.end(slot, |outcome| outcome.refused += 1),
-            Step::Failed => self.end(slot, |outcome| outcome.failed += 1),
+            Step::Failed => self.fail(slot),
             Step::Left => self.end(slot, |_| {}),
             Step::LoggedIn => {
                 let spent_ns = self.clock.ns().saturating_sub(attempt.began_ns);
@@ -190,6 +216,17 @@ impl Logins<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn fail(&mut self, slot: usize) -> Result<(), BenchError> {
+        if self.plan.on_failure == OnFailure::Count {
+            return self.end(slot, |outcome| outcome.failed += 1);
+        }
+        if let Some(attempt) = self.slots.get_mut(slot).and_then(Option::take) {
+            self.outcome.repeated += 1;
+            self.again.push_back((self.clock.ns() + PAUSE_NS, slot, attempt.client));
+        }
+        Ok(())
     }
 
     fn end(&mut self, slot: usize, count: impl FnOnce(&mut Outcome)) -> Result<(), BenchError> {
@@ -259,5 +296,7 @@ fn connect(account: &Account) -> std::io::Result<TcpStream> {
 }
 
 const STALL_NS: u64 = 10_000_000_000;
-const TURN: Duration = Duration::from_millis(100);
+const TURN: Duration = Duration::from_millis(20);
+/// How long a client waits before it comes again.
+const PAUSE_NS: u64 = 100_000_000;
 const DISCONNECT: [u8; 2] = [0xE0, 0];

@@ -43,6 +43,8 @@ pub(super) struct LoginsResult {
     pub(super) logins: u64,
     pub(super) refused: u64,
     pub(super) failed: u64,
+    /// Attempts that failed and were made again, in a storm.
+    pub(super) repeated: u64,
     pub(super) elapsed_us: u64,
     pub(super) logins_per_second: u64,
     /// From the first packet of TCP to CONNACK.
@@ -86,7 +88,10 @@ impl Summary for MessagesResult {
 impl Summary for LoginsResult {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![
-            format!("{} logins, {} refused, {} failed", self.logins, self.refused, self.failed),
+            format!(
+                "{} logins, {} refused, {} failed, {} attempts repeated",
+                self.logins, self.refused, self.failed, self.repeated
+            ),
             format!("{} a second for {}", self.logins_per_second, seconds(self.elapsed_us)),
             latency(&self.latency),
         ];

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::BenchError;
 use super::connect::result;
-use super::login::{self, Plan, Then};
+use super::login::{self, OnFailure, Plan, Then};
 use super::process::own_cpu_us;
 use super::result::LoginsResult;
 use super::say;
@@ -31,6 +31,7 @@ impl Storm {
             logins: self.clients,
             concurrency: CALM_CONCURRENCY,
             then: Then::Hold,
+            on_failure: OnFailure::ComeAgain,
             is_quiet: self.target.quiet,
         };
         let before = login::run(&account, calm, &mut None)?;

@@ -26,6 +26,7 @@ impl Store {
         contents.is_initialized = initialized.is_some();
         contents.roles = self.load_roles(&mut tx).await?;
         contents.certificates = self.load_certificates(&mut tx).await?;
+        contents.tokens = self.load_tokens(&mut tx).await?;
         let mut after = Vec::new();
         loop {
             let chunk = self.load_users_after(&mut tx, &after).await?;

@@ -98,7 +98,7 @@ impl Admin {
             must_have_room(directory, user, limit, now_ms)?;
             Ok((vec![Change::PutCertificate(record)], ()))
         };
-        self.change(plan, |_, ()| ()).await?;
+        self.change(caller, plan, |_, ()| ()).await?;
         tracing::info!(
             %caller, user = %shown.user_name, fingerprint = %issued.fingerprint,
             serial = %issued.serial, days, "a certificate was issued"
@@ -192,7 +192,7 @@ impl Admin {
         let shown = move |directory: &Directory, fingerprint| {
             directory.certificates.get(&fingerprint).map(|it| view::certificate(it, now_ms))
         };
-        let view = self.change_and_revoke(plan, shown).await?;
+        let view = self.change_and_revoke(caller, plan, shown).await?;
         let view = view.ok_or_else(|| AdminError::Internal("a certificate is gone".to_owned()))?;
         tracing::info!(
             %caller, user = %view.username, fingerprint = %view.fingerprint, serial = %view.serial,
@@ -268,6 +268,7 @@ impl Admin {
     /// there even if the caller goes away.
     pub(crate) async fn change_and_revoke<S, T>(
         &self,
+        caller: &Caller,
         plan: impl FnOnce(&Directory) -> Result<(Vec<Change>, S), AdminError> + Send + 'static,
         view: impl FnOnce(&Directory, S) -> T + Send + 'static,
     ) -> Result<T, AdminError>
@@ -275,7 +276,7 @@ impl Admin {
         S: Send + 'static,
         T: Send + 'static,
     {
-        let admin = self.clone();
+        let (admin, caller) = (self.clone(), caller.clone());
         let task = tokio::spawn(async move {
             let planned = move |directory: &Directory| {
                 let (changes, subject) = plan(directory)?;
@@ -287,7 +288,7 @@ impl Admin {
             let viewed = move |directory: &Directory, (subject, revokes)| {
                 (view(directory, subject), revokes)
             };
-            let (done, revokes) = admin.change(planned, viewed).await?;
+            let (done, revokes) = admin.change(&caller, planned, viewed).await?;
             if !revokes {
                 return Ok(done);
             }

@@ -50,6 +50,12 @@ pub enum AdminError {
         /// Name of the role.
         role: String,
     },
+    /// Of several things asked for at once some are refused, and so all are.
+    #[error("{} of the items are refused, and none was made", .0.len())]
+    Batch(Vec<(usize, AdminError)>),
+    /// The caller asks for more than its own rights.
+    #[error("not permitted: {0}")]
+    Forbidden(String),
     /// `If-Match` names another version than the present one.
     #[error("the {kind} was changed meanwhile: its version is {version}")]
     Stale {
@@ -69,6 +75,12 @@ pub enum AdminError {
     /// The authority cannot issue now, or no more for this user.
     #[error("no certificate can be issued: {0}")]
     CannotIssue(String),
+    /// Too many wrong passwords were given.
+    #[error("too many failed logins")]
+    Locked {
+        /// How long the lock lasts, in milliseconds.
+        retry_after_ms: u64,
+    },
     /// Passwords cannot be hashed now: too many are waiting.
     #[error("too busy to hash a password, try again later")]
     Busy,
@@ -101,6 +113,12 @@ pub enum Kind {
     Role,
     /// A certificate that was issued here.
     Certificate,
+    /// A bearer token.
+    Token,
+    /// A user name that failed logins have locked.
+    LockedUser,
+    /// An address that failed logins have locked.
+    LockedSource,
 }
 
 impl std::fmt::Display for Kind {
@@ -109,6 +127,9 @@ impl std::fmt::Display for Kind {
             Kind::User => "user",
             Kind::Role => "role",
             Kind::Certificate => "certificate",
+            Kind::Token => "token",
+            Kind::LockedUser => "failed login as user",
+            Kind::LockedSource => "failed login from",
         })
     }
 }

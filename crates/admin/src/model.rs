@@ -13,7 +13,9 @@ pub use crate::certificate_model::{
     CertificateFilter, CertificateOriginModel, CertificateStatus, CertificateView, NewCertificate,
     RevocationReasonModel, UserCertificateView,
 };
+pub use crate::lock_model::{LockView, LocksView};
 use crate::secret::Secret;
+pub use crate::token_model::{LoginView, NewLogin, TokenView, WhoView};
 
 /// A user, as it is shown.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -39,6 +41,8 @@ pub struct UserView {
     pub passwords: Vec<PasswordView>,
     /// The certificates that were issued for the user, the oldest first.
     pub certificates: Vec<UserCertificateView>,
+    /// The bearer tokens that the user has, the oldest first, without anything secret.
+    pub tokens: Vec<TokenView>,
     /// When the user was made.
     pub created_at: Time,
     /// When the user was changed last.

@@ -13,6 +13,7 @@ use crate::model::{
     PageRequest, PasswordSlotModel, PasswordView, PermissionView, ROWS_PER_PAGE_MAX,
     RevocationReasonModel, RoleView, Time, UserCertificateView, UserView,
 };
+use crate::tokens;
 
 pub(crate) fn user(directory: &Directory, account: &Account) -> UserView {
     let (user, stamp) = (account.user(), account.record.stamp);
@@ -27,6 +28,7 @@ pub(crate) fn user(directory: &Directory, account: &Account) -> UserView {
         enabled: user.enabled,
         passwords: account.credentials.passwords.iter().map(password).collect(),
         certificates: directory.certificates.of(user.id).map(|it| user_certificate(it)).collect(),
+        tokens: tokens::shown_of(directory, user.id),
         created_at: Time(stamp.created_at_ms),
         updated_at: Time(stamp.updated_at_ms),
         version: stamp.version,
@@ -137,23 +139,29 @@ pub(crate) fn rule(because: &Because) -> ExplainRule {
     }
 }
 
+/// How many rows come before a page.
+pub(crate) fn skipped(request: PageRequest) -> Result<u64, AdminError> {
+    let PageRequest { page_number, rows_per_page } = request;
+    let Some(pages) = page_number.checked_sub(1) else {
+        return Err(AdminError::invalid("pageNumber", "counts from 1"));
+    };
+    if rows_per_page == 0 || rows_per_page > ROWS_PER_PAGE_MAX {
+        let reason = format!("must be 1 to {ROWS_PER_PAGE_MAX}");
+        return Err(AdminError::invalid("rowsPerPage", reason));
+    }
+    Ok(u64::from(pages).saturating_mul(u64::from(rows_per_page)))
+}
+
 /// The rows of one page, of all in their order.
 pub(crate) fn page<R, T>(
     rows: impl ExactSizeIterator<Item = R>,
     request: PageRequest,
     show: impl FnMut(R) -> Option<T>,
 ) -> Result<Page<T>, AdminError> {
+    let skipped = skipped(request)?;
     let PageRequest { page_number, rows_per_page } = request;
-    if page_number == 0 {
-        return Err(AdminError::invalid("pageNumber", "counts from 1"));
-    }
-    if rows_per_page == 0 || rows_per_page > ROWS_PER_PAGE_MAX {
-        let reason = format!("must be 1 to {ROWS_PER_PAGE_MAX}");
-        return Err(AdminError::invalid("rowsPerPage", reason));
-    }
     let total = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-    let before = u64::from(page_number - 1) * u64::from(rows_per_page);
-    let before = usize::try_from(before).unwrap_or(usize::MAX);
+    let before = usize::try_from(skipped).unwrap_or(usize::MAX);
     let size = usize::try_from(rows_per_page).unwrap_or(usize::MAX);
     let items = rows.skip(before).take(size).filter_map(show).collect();
     Ok(Page { items, total, page_number, rows_per_page })

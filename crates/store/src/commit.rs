@@ -5,12 +5,14 @@ use sqlx::sqlite::SqliteQueryResult;
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
+use crate::audit;
 use crate::certificate;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::record::{Change, PasswordRecord, PasswordSlot, RoleRecord, UserRecord};
 use crate::secret::PasswordHash;
 use crate::text::{grants_text, signed, slot_number};
+use crate::token;
 
 impl Store {
     /// Makes all the changes, in their order, or none. They are on disk when this returns `Ok`.
@@ -66,6 +68,8 @@ async fn apply(tx: &mut Transaction<'_, Sqlite>, change: &Change) -> Result<(), 
         Change::RevokeCertificate(fingerprint, revoked) => {
             certificate::revoke(tx, fingerprint, *revoked).await
         }
+        Change::Token(change) => token::apply(tx, change).await,
+        Change::Record(entry) => audit::append(tx, entry).await,
         Change::Initialized => initialized(tx).await,
     }
 }

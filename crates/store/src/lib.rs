@@ -3,6 +3,7 @@
 //! Invariants: a change is on disk before [`Store::commit`] returns, or nothing of it is; one process has the store
 //! open; what cannot be understood stops the start and is never skipped.
 
+mod audit;
 mod certificate;
 mod column;
 mod commit;
@@ -14,9 +15,15 @@ mod secret;
 #[cfg(test)]
 mod tests;
 mod text;
+mod token;
 
+pub use audit::{
+    AuditAnchor, AuditChain, AuditEntry, AuditFault, AuditHead, AuditOrder, AuditPage, AuditQuery,
+    AuditRow, ChainVerdict,
+};
 pub use certificate::{CertificateOrigin, CertificateRecord, RevokedReason, RevokedRecord};
 pub use error::StoreError;
 pub use open::Store;
 pub use record::{Change, Contents, PasswordRecord, PasswordSlot, RoleRecord, Stamp, UserRecord};
 pub use secret::PasswordHash;
+pub use token::{TokenChange, TokenRecord};

@@ -29,6 +29,7 @@ impl Store {
         contents.is_initialized = initialized.is_some();
         contents.roles = self.load_roles(&mut tx).await?;
         contents.certificates = self.load_certificates(&mut tx).await?;
+        contents.tokens = self.load_tokens(&mut tx).await?;
         let mut after = Uuid::nil();
         loop {
             let chunk = self.load_users_after(&mut tx, after).await?;

@@ -2,8 +2,10 @@
 
 use access::{Role, RoleId, User, UserId};
 
+use crate::audit::AuditEntry;
 use crate::certificate::{CertificateRecord, RevokedRecord};
 use crate::secret::PasswordHash;
+use crate::token::{TokenChange, TokenRecord};
 
 /// A user in store, without its passwords.
 #[derive(Clone, Debug)]
@@ -79,6 +81,8 @@ pub struct Contents {
     pub roles: Vec<RoleRecord>,
     /// All certificates that were ever issued, by fingerprint.
     pub certificates: Vec<CertificateRecord>,
+    /// All bearer tokens, by id.
+    pub tokens: Vec<TokenRecord>,
     /// Whether the first start is over: the built-in roles and the first administrator were made, if wanted.
     pub is_initialized: bool,
 }
@@ -102,6 +106,10 @@ pub enum Change {
     PutCertificate(CertificateRecord),
     /// Revokes the certificate with this fingerprint; one that is revoked already stays as it is.
     RevokeCertificate([u8; 32], RevokedRecord),
+    /// Makes, removes or marks a bearer token.
+    Token(TokenChange),
+    /// Adds to the audit log.
+    Record(AuditEntry),
     /// Remembers that the first start is over.
     Initialized,
 }

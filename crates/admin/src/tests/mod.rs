@@ -1,13 +1,18 @@
 //! What administration and logging in promise, tried on a real store in a temporary directory.
 
+mod audit;
 mod certificates;
 mod durable;
+mod escalation;
 mod issuing;
 mod last_admin;
 mod logins;
 mod measured;
+mod policy_file;
+mod protection;
 mod roles;
 mod storms;
+mod tokens;
 mod users;
 
 use std::path::Path;
@@ -22,7 +27,7 @@ use crate::model::{NewPermission, NewUser, PasswordChange, UserPatch};
 use crate::pool::Source;
 use crate::{
     Admin, AdminError, Caller, FirstAdmin, HashCost, LoginAttempt, LoginRefused, PeerAddress,
-    RefusalKind, Secret, Settings,
+    ProtectionSettings, RefusalKind, Secret, Settings,
 };
 
 /// An administration over a temporary data directory.
@@ -123,6 +128,12 @@ pub(super) fn cheap() -> Settings {
     let mut settings = Settings {
         first_admin: FirstAdmin::Password(Secret::from("admin-password")),
         hash_cost: HashCost { memory_kib: 64, passes: 1, lanes: 1 },
+        // Many of the tests fail to log in, and often.
+        protection: ProtectionSettings {
+            failures_per_user: 0,
+            failures_per_source: 0,
+            ..ProtectionSettings::default()
+        },
         ..Settings::default()
     };
     settings.hash_pool.threads = 1;

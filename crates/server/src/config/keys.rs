@@ -247,6 +247,22 @@ pub(super) static KEYS: &[Key] = &[
     bounded("users", "roles_per_user_max", COUNT, |c| Slot::Whole(&mut c.login.roles_per_user_max),
         "Roles of one user."),
 
+    bounded("tokens", "hours_default", (1, 876_000), |c| Slot::Whole(&mut c.login.tokens.hours_default),
+        "Hours a bearer token is good where its login asks for no number; at most hours_max."),
+    bounded("tokens", "hours_max", (1, 876_000), |c| Slot::Whole(&mut c.login.tokens.hours_max),
+        "The most hours a bearer token is good. More: the login is refused with 400."),
+    bounded("tokens", "per_user_max", COUNT, |c| Slot::Whole(&mut c.login.tokens.per_user_max),
+        "Bearer tokens of one user. Full: a new one takes the place of the oldest."),
+
+    bounded("protection", "failures_per_user", COUNT_OR_ZERO, |c| Slot::Whole(&mut c.login.protection.failures_per_user),
+        "Failed logins within the window that lock a user name, known or not; 0 is never. A secret proven before is not locked out of its usual addresses."),
+    bounded("protection", "failures_per_source", COUNT_OR_ZERO, |c| Slot::Whole(&mut c.login.protection.failures_per_source),
+        "Failed logins within the window that lock a source address (IPv6: a /64); 0 is never."),
+    bounded("protection", "window", SPAN_MS, |c| Slot::Span(&mut c.login.protection.window),
+        "The time within which failed logins add up."),
+    bounded("protection", "lockout", SPAN_MS, |c| Slot::Span(&mut c.login.protection.lockout),
+        "How long the first lock lasts. Each further one without an hour of peace between lasts twice the last, up to an hour."),
+
     key("admin", "user_enabled", |c| Slot::Switch(&mut c.admin.user_enabled),
         "Whether a new data directory gets the administrator `admin`."),
     key("admin", "initial_password", |c| Slot::Secret(&mut c.admin.initial_password),

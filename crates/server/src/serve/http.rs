@@ -1,4 +1,4 @@
-//! HTTP on the network: the API for whoever a listener vouches for, which is nobody yet, and the way to an MQTT WebSocket.
+//! HTTP on the network: the API for whoever shows a token, and the way to an MQTT WebSocket.
 //!
 //! A connection costs a bounded buffer and bounded time: for its head, for the answer, and for taking the answer. Those that
 //! ask for something else than MQTT have places of their own, so that they cannot take those of MQTT clients.
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use admin::PeerAddress;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
@@ -96,7 +97,7 @@ struct Visit {
 }
 
 impl Visit {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
         if request.uri().path() == upgrade::PATH {
             return self.upgrade(&request);
         }
@@ -104,6 +105,8 @@ impl Visit {
             let here = "only MQTT over WebSocket is here, at /mqtt";
             return closing(text(StatusCode::NOT_FOUND, here));
         };
+        let address = self.visitor.lock().address;
+        request.extensions_mut().insert(PeerAddress::Network(address));
         if !self.take_place(api) {
             return closing(text(StatusCode::SERVICE_UNAVAILABLE, "too many connections"));
         }

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use admin::{Admin, LoginAttempt, LoginRefused, PeerAddress, ProvenCertificate};
+use admin::{Admin, LoginAttempt, LoginRefused, PeerAddress, ProvenCertificate, RefusedLogin};
 use broker::{Attach, Hub, Peer, shard_of};
 use mqtt::{Connect, DecodeError, DecodeLimits, ReasonCode};
 use pki::Pki;
@@ -135,6 +135,13 @@ async fn log_in(
         Err((code, reason)) => {
             front.metrics.count("login", &visitor.listener, word(code));
             report::login_refused(&visitor, &connect, code, &reason);
+            front.admin.record_refused_login(RefusedLogin {
+                username: connect.username.as_deref(),
+                client_id: Some(&connect.client_id),
+                address: &visitor.address.to_string(),
+                listener: &visitor.listener,
+                reason: &reason,
+            });
             let last = refusal::connack(connect.version, code);
             return farewell::say(transport, &last).await;
         }
@@ -201,6 +208,7 @@ fn code(refused: &LoginRefused) -> ReasonCode {
     match refused {
         LoginRefused::BadCredentials(_) => ReasonCode::BadUserNameOrPassword,
         LoginRefused::NotAuthorized(_) => ReasonCode::NotAuthorized,
+        LoginRefused::Locked { .. } => ReasonCode::Banned,
         LoginRefused::Busy(_) => ReasonCode::ServerBusy,
     }
 }
@@ -210,6 +218,7 @@ fn word(code: ReasonCode) -> &'static str {
     match code {
         ReasonCode::BadUserNameOrPassword => "bad_credentials",
         ReasonCode::NotAuthorized => "not_authorized",
+        ReasonCode::Banned => "locked",
         ReasonCode::ServerBusy => "busy",
         ReasonCode::QuotaExceeded => "full",
         ReasonCode::ClientIdentifierNotValid => "client_id",

@@ -50,8 +50,10 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let (clients, requests) = Clients::channel(CLIENT_REQUESTS_MAX);
     tasks.spawn(clients::answer(requests, Arc::clone(&shards.inboxes)));
     let metrics = Arc::new(Metrics::default());
-    let router = api::router(ApiState { admin: admin.clone(), clients })
-        .merge(metrics::router(Arc::clone(&metrics), Arc::clone(&shards.inboxes)));
+    let router = api::router(ApiState { admin: admin.clone(), clients }).merge(api::guarded(
+        &admin,
+        metrics::router(Arc::clone(&metrics), Arc::clone(&shards.inboxes)),
+    ));
     tasks.spawn(socket.serve(router.clone()));
     tasks.spawn(watch_clock());
     tasks.spawn(certificates::watch(Arc::clone(&pki)));

@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests measure a real process with a real clock")]
 
+mod audit;
 mod availability;
 mod bench;
 mod certificates;
@@ -19,7 +20,9 @@ mod explain;
 mod first_session;
 mod lifecycle;
 mod malformed;
+mod policy;
 mod real_clients;
+mod remote;
 mod rights;
 mod sessions;
 mod storm;

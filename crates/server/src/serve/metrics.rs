@@ -27,8 +27,11 @@ pub(crate) fn router(metrics: Arc<Metrics>, inboxes: Arc<[Inbox]>) -> Router {
 /// make the table grow.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
-    counts: Mutex<BTreeMap<(&'static str, Arc<str>, &'static str), u64>>,
+    counts: Mutex<BTreeMap<Series, u64>>,
 }
+
+/// What is counted, at which listener, with which result.
+type Series = (&'static str, Arc<str>, &'static str);
 
 impl Metrics {
     /// One more of these at this listener, with this result.

@@ -17,5 +17,6 @@ mod random;
 mod revocation;
 mod rights;
 mod sessions;
+mod users;
 mod wills;
 mod world;

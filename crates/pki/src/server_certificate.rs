@@ -241,8 +241,8 @@ fn read_chain(
 }
 
 const SUBJECT_MARK: &str = "O=Countersign, OU=Automatic, CN=";
-/// Below the 398 and 825 days that operating systems accept.
-const VALIDITY_DAYS: u64 = 397;
+/// What scanners ask for (Mozilla's guideline: at most 366), below the 398 and 825 that operating systems accept.
+const VALIDITY_DAYS: u64 = 365;
 const RENEW_BEFORE_DAYS: u64 = 60;
 const DNS_NAME_LENGTH_MAX: usize = 253;
 const REMEDY_MISSING: &str = "put the server's certificate there, or name another file";

@@ -216,6 +216,9 @@ pub(super) static KEYS: &[Key] = &[
     key("websocket", "origins", |c| Slot::List(&mut c.websocket.origins),
         "Origins such as \"https://dashboard.example\" whose pages may open an MQTT WebSocket by the certificate of the browser, besides the server's own."),
 
+    key("metrics", "public", |c| Slot::Switch(&mut c.metrics.public),
+        "Whether anybody may read /metrics. If not, it takes the permission http:read:/metrics."),
+
     bounded("passwords", "min", (0, 1000), |c| Slot::Whole(&mut c.login.password_policy.min),
         "Least characters of a new password."),
     bounded("passwords", "lower", (0, 1000), |c| Slot::Whole(&mut c.login.password_policy.lower),

@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) pki: PkiFiles,
     /// MQTT over WebSocket.
     pub(crate) websocket: WebSocket,
+    /// What is counted.
+    pub(crate) metrics: MetricsAccess,
     /// Bounds of the engine.
     pub(crate) broker: broker::Limits,
     /// The first administrator.
@@ -96,6 +98,13 @@ pub(crate) struct PkiFiles {
 pub(crate) struct WebSocket {
     /// Origins whose pages may use the browser's certificate.
     pub(crate) origins: Vec<String>,
+}
+
+/// Who may read what is counted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MetricsAccess {
+    /// Anybody.
+    pub(crate) public: bool,
 }
 
 /// Bounds on connections that have not logged in, and on how many there may be at all.

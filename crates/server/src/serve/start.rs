@@ -50,10 +50,9 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let (clients, requests) = Clients::channel(CLIENT_REQUESTS_MAX);
     tasks.spawn(clients::answer(requests, Arc::clone(&shards.inboxes)));
     let metrics = Arc::new(Metrics::default());
-    let router = api::router(ApiState { admin: admin.clone(), clients }).merge(api::guarded(
-        &admin,
-        metrics::router(Arc::clone(&metrics), Arc::clone(&shards.inboxes)),
-    ));
+    let counted = metrics::router(Arc::clone(&metrics), Arc::clone(&shards.inboxes));
+    let counted = if config.metrics.public { counted } else { api::guarded(&admin, counted) };
+    let router = api::router(ApiState { admin: admin.clone(), clients }).merge(counted);
     tasks.spawn(socket.serve(router.clone()));
     tasks.spawn(watch_clock());
     tasks.spawn(certificates::watch(Arc::clone(&pki)));

@@ -126,3 +126,25 @@ fn plain_curl_can_log_in_and_ask() {
         assert_eq!(code, status, "{path}");
     }
 }
+
+#[test]
+fn metrics_are_for_anybody_only_where_the_configuration_says_so() {
+    if !testkit::require_program("curl") {
+        return;
+    }
+    let setup = setup().env("COUNTERSIGN_LISTENERS_HTTPS", "127.0.0.1:0");
+    let broker = setup.env("COUNTERSIGN_METRICS_PUBLIC", "true").start();
+    let https = broker.listener("https").expect("an HTTPS listener");
+    let url = format!("https://{https}");
+    let authority = broker.data_dir().join("certs/ca.crt");
+    for (path, status) in [("/metrics", "200"), ("/api/users", "401")] {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--cacert"]).arg(&authority);
+        command.arg(format!("{url}{path}"));
+        assert_eq!(
+            testkit::run_real(&mut command, Duration::from_secs(30)).stdout,
+            status,
+            "{path}"
+        );
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use mqtt::{AliasedTopic, OutgoingPublish, PacketId, Qos, Timestamp};
 use topic::TopicName;
@@ -9,11 +10,11 @@ use topic::TopicName;
 use crate::connection::Connection;
 use crate::engine::Shard;
 use crate::gate;
-use crate::identity::{SessionRef, ShardId};
-use crate::limits::Limits;
+use crate::identity::{SessionKey, SessionRef, ShardId};
+use crate::limits::{Limits, Persistence};
 use crate::message::{Delivery, Message, Publication, expiry_left_s};
 use crate::pressure::count_dropped;
-use crate::record::Record;
+use crate::record::{Record, StoredDelivery, Way};
 use crate::report::DropRule;
 use crate::round::Round;
 use crate::routes::{Route, Target, TargetOptions};
@@ -70,7 +71,7 @@ impl Shard {
     pub(crate) fn deliver_batch(&mut self, batch: &PublishBatch, now: Timestamp) {
         // The routes may be older than the policy that rules here.
         let is_current = batch.policy_generation == self.policy.generation();
-        batch.for_each(|group, publication, message| {
+        batch.for_each(|group, publication, message, way| {
             let source = group.source.map(|id| (batch.origin, id));
             self.frames.clear();
             let mut copies = Copies {
@@ -83,6 +84,9 @@ impl Shard {
                     self.deliver(target, publication, &mut copies, source, now);
                 }
             }
+            if let Some(way) = way {
+                self.round.persist(Record::ForwardRemove(way));
+            }
         });
         self.round.send(batch.origin, Body::Delivered(self.id, batch.window_bytes()));
     }
@@ -94,10 +98,7 @@ impl Shard {
         let limits = hub.limits();
         let is_durable = session.is_durable(limits);
         if is_durable {
-            let key = session.identity.key.clone();
-            let Delivery { qos, sequence, ref message, .. } = delivery;
-            let message = Arc::clone(message);
-            round.persist(Record::QueuedPut { key, sequence, qos, message });
+            round.persist(delivery.record(&session.identity.key));
         }
         let dropped = session.queue.push(delivery, limits);
         if is_durable {
@@ -177,11 +178,14 @@ impl Shard {
             return self.enqueue(place, delivery);
         }
         if session.is_durable(hub.limits()) {
-            let (qos, sequence) = (delivery.qos, delivery.sequence);
-            let (key, message) = (session.identity.key.clone(), Arc::clone(&delivery.message));
-            round.persist(Record::QueuedPut { key, sequence, qos, message });
+            round.persist(delivery.record(&session.identity.key));
         }
-        send_acknowledged(session, round, hub.limits(), delivery, now);
+        let sequence = delivery.sequence;
+        let is_sent = send_acknowledged(session, round, hub.limits(), delivery, now);
+        if !is_sent && session.is_durable(hub.limits()) {
+            let key = session.identity.key.clone();
+            round.persist(Record::MessageRemove { key, sequence });
+        }
     }
 
     fn deliver(
@@ -277,13 +281,52 @@ impl Shard {
         copies: &mut Copies,
     ) {
         let message = (publication.qos > Qos::AtMostOnce).then(|| copies.message(publication));
-        let on_way = self.round.forward(shard, route, targets, publication, message.as_ref());
+        let way = message
+            .as_ref()
+            .and_then(|message| self.record_forward(shard, targets, publication, message));
+        let on_way = self.round.forward(shard, route, targets, publication, message.as_ref(), way);
         if on_way > self.hub.limits().shard_window_bytes
             && let Some(id) = publication.source
             && self.round.wait_for(shard, id)
         {
             self.hold_connection(id);
         }
+    }
+
+    /// A message for durable sessions of another shard is recorded here, with all else that its
+    /// packet brings about, until that shard has recorded what it made of it: then it is neither
+    /// lost nor there twice, whichever of the two is durable first.
+    fn record_forward(
+        &mut self,
+        shard: ShardId,
+        targets: &[Target],
+        publication: &Publication<'_>,
+        message: &Arc<Message>,
+    ) -> Option<Way> {
+        if self.hub.limits().persistence == Persistence::Off {
+            return None;
+        }
+        let stored = |target: &Target| {
+            let options = target.options_for(publication.writer_place())?;
+            let qos = publication.qos.min(options.qos);
+            if qos == Qos::AtMostOnce || !target.session.is_durable.load(Ordering::Relaxed) {
+                return None;
+            }
+            let delivery = StoredDelivery {
+                qos,
+                retain: publication.retain && options.retain_as_published,
+                identifiers: options.identifiers.clone(),
+                message: Arc::clone(message),
+            };
+            Some((target.session.key.clone(), delivery))
+        };
+        let targets: Vec<_> = targets.iter().filter_map(stored).collect();
+        if targets.is_empty() {
+            return None;
+        }
+        let way = self.round.next_way(shard);
+        self.round.persist(Record::ForwardPut { way, targets });
+        Some(way)
     }
 
     /// The deliver gate, for a route that was made under another policy.
@@ -371,6 +414,16 @@ impl Connection {
 }
 
 impl Delivery {
+    fn record(&self, key: &SessionKey) -> Record {
+        let delivery = StoredDelivery {
+            qos: self.qos,
+            retain: self.retain,
+            identifiers: self.identifiers.clone(),
+            message: Arc::clone(&self.message),
+        };
+        Record::QueuedPut { key: key.clone(), sequence: self.sequence, delivery }
+    }
+
     pub(crate) fn outgoing(&self, packet_id: PacketId, now: Timestamp) -> OutgoingPublish<'_> {
         OutgoingPublish {
             dup: false,
@@ -401,13 +454,18 @@ fn send_acknowledged(
         // [MQTT-3.1.2-25] As if it had been delivered.
         return false;
     }
-    let (sequence, copy) = (delivery.sequence, delivery.clone());
-    let Ok(packet_id) = session.outbound.send(delivery.qos, delivery) else { return false };
-    connection.put_delivery(&copy, packet_id, Resent::No, round, now);
+    let (sequence, qos, copy) = (delivery.sequence, delivery.qos, delivery.clone());
+    let Ok(packet_id) = session.outbound.send(qos, delivery) else { return false };
     if is_durable {
         let key = session.identity.key.clone();
-        round.persist(Record::InflightPut { key, sequence, packet_id });
+        round.persist(Record::InflightPut { key, sequence, packet_id, qos });
+        if qos == Qos::ExactlyOnce {
+            // [MQTT-4.3.3-2] The packet id must be known after a restart, or it would be used for
+            // another message while the client takes it for this one.
+            round.hold(connection);
+        }
     }
+    connection.put_delivery(&copy, packet_id, Resent::No, round, now);
     true
 }
 

@@ -205,7 +205,9 @@ impl Shard {
             | DisconnectCause::Kicked(_) => connection.outbox.retain(|_| false),
         }
         // [MQTT-3.14.0-1] Before 5.0 a server sends no DISCONNECT.
-        if let Some(reason) = ending.told.filter(|_| connection.version.is_v5()) {
+        // [MQTT-3.2.0-1] And nothing comes before CONNACK, which is still to be written if anything is.
+        let is_answered = connection.traffic.bytes_out > 0 || !connection.outbox.is_empty();
+        if let Some(reason) = ending.told.filter(|_| connection.version.is_v5() && is_answered) {
             let packet = Packet::Disconnect(Disconnect::new(reason));
             mqtt::encode(
                 &packet,

@@ -136,7 +136,7 @@ impl Link {
                 return false;
             }
         };
-        if !more && self.ending.get() == Ending::Closing {
+        if !more && self.ending.get() == Ending::Closing && !shard.engine().is_held(self.id) {
             self.ending.set(Ending::Flushed);
             self.wake();
         }

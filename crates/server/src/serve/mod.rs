@@ -22,6 +22,7 @@ mod report;
 mod shard;
 mod shards;
 mod start;
+mod state;
 mod transport;
 
 use std::io::Write;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use admin::{Admin, AuthenticationMode, Opened};
 use api::{ApiState, Clients};
-use broker::Hub;
+use broker::{Hub, Limits};
 use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -19,6 +19,7 @@ use super::intake::Intake;
 use super::listener::Listener;
 use super::login::Front;
 use super::shards::Shards;
+use super::state::State;
 use super::{clients, clock, process};
 use crate::config::{Config, authentication_word};
 
@@ -32,10 +33,13 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let socket = AdminSocket::bind(&data_dir)?;
     let admin = open_admin(&config, &data_dir).await?;
 
-    let hub =
-        Hub::new(Arc::clone(admin.policy()), shard_count(&config), config.broker.clone(), seed());
+    let limits =
+        Limits { persistence: config.server.durability.persistence(), ..config.broker.clone() };
+    let hub = Hub::new(Arc::clone(admin.policy()), shard_count(&config), limits, seed());
+    let state = State::open(config.server.durability, data_dir.path(), &hub)?;
     let shards = Shards::start(
         &hub,
+        state,
         config.intake.shard_inbox_batches_max,
         admin.policy_changes(),
         config.server.stop_timeout,

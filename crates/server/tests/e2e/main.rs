@@ -11,8 +11,10 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure a real process with a real clock")]
 
 mod availability;
+mod crash;
 mod credentials;
 mod documents;
+mod durable;
 mod explain;
 mod first_session;
 mod lifecycle;

@@ -343,7 +343,7 @@ fn open_connection(
         packet_size_max: properties.maximum_packet_size_or_default(),
         outbox: Outbox::default(),
         flush_mark: 0,
-        awaits: 0,
+        owes_until: 0,
         keep_alive_armed: keep_alive.deadline(),
         keep_alive,
         holds: 0,

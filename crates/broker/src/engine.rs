@@ -94,7 +94,7 @@ impl Engine {
         if let Some(connection) = session.connection.as_mut() {
             connection.keep_alive.received(now);
             if self.shard.round.records() != records {
-                connection.awaits = self.shard.round.commit();
+                connection.owes_until = self.shard.round.commit();
             }
             let bytes = u64::try_from(used).unwrap_or(u64::MAX);
             connection.traffic.bytes_in += bytes;
@@ -186,7 +186,7 @@ impl Engine {
     #[must_use]
     pub fn awaits_commit(&self, id: ConnectionId) -> bool {
         let committed = self.shard.round.last_committed();
-        self.shard.sessions.online(id).is_some_and(|(_, it)| it.awaits > committed)
+        self.shard.sessions.online(id).is_some_and(|(_, it)| it.owes_until > committed)
     }
 
     /// Tells the engine that the hub's policy was swapped: every session is judged again. Without

@@ -334,4 +334,48 @@ mod tests {
         assert!(outbox.buffer.capacity() < 300_000, "{}", outbox.buffer.capacity());
         assert_eq!(topics(&mut outbox), ["b"]);
     }
+
+    #[test]
+    fn what_is_held_is_not_written_and_what_was_there_before_is() {
+        let mut outbox = outbox(&[("a", Q0)]);
+        outbox.hold(1);
+        push(&mut outbox, "b", Q0);
+        outbox.hold(1);
+        push(&mut outbox, "c", Q0);
+        outbox.hold(2);
+        push(&mut outbox, "d", Q0);
+        assert_eq!(outbox.bytes().len(), 206);
+        outbox.advance(100, &mut BufferPool::default());
+        assert_eq!(outbox.bytes().len(), 106);
+        outbox.release(1);
+        assert_eq!(outbox.bytes().len(), 106 + 2 * 206);
+        outbox.release(2);
+        assert_eq!(outbox.bytes().len(), outbox.len());
+        assert!(!outbox.is_held());
+    }
+
+    #[test]
+    fn after_frames_were_dropped_nothing_that_was_held_gets_out_early() {
+        let mut outbox = outbox(&[("a", Q0), ("b", Q0)]);
+        outbox.hold(1);
+        push(&mut outbox, "c", Q0);
+        outbox.hold(2);
+        push(&mut outbox, "d", Q0);
+        outbox.drop_oldest(1, false);
+        outbox.release(1);
+        assert_eq!(outbox.bytes(), [0; 0]);
+        outbox.release(2);
+        assert_eq!(outbox.bytes().len(), 3 * 206);
+    }
+
+    #[test]
+    fn a_hold_on_an_empty_outbox_holds_what_comes() {
+        let mut outbox = outbox(&[("a", Q0)]);
+        outbox.hold(1);
+        outbox.advance(206, &mut BufferPool::default());
+        push(&mut outbox, "b", Q0);
+        assert_eq!(outbox.bytes(), [0; 0]);
+        outbox.cut_held();
+        assert!(outbox.is_empty() && !outbox.is_held());
+    }
 }

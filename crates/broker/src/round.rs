@@ -117,7 +117,7 @@ impl Round {
         let commit = self.commit();
         if commit > self.committed {
             connection.outbox.hold(commit);
-            connection.awaits = commit;
+            connection.owes_until = commit;
             if self.held.back() != Some(&(commit, connection.id)) {
                 self.held.push_back((commit, connection.id));
             }

@@ -14,8 +14,8 @@ use broker::{
     Report, ShardId, ShardMessage, shard_of,
 };
 use mqtt::{
-    Ack, Connect, DecodeLimits, Decoded, Disconnect, OutgoingPublish, Packet, PacketId,
-    ProtocolVersion, Qos, ReasonCode, SubscribeOptions, Timestamp, Unsubscribe,
+    Connect, DecodeLimits, Decoded, Disconnect, OutgoingPublish, Packet, PacketId, ProtocolVersion,
+    Qos, ReasonCode, SubscribeOptions, Timestamp, Unsubscribe,
 };
 use topic::SubscriptionFilter;
 use uuid::Uuid;

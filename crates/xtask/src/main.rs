@@ -1,6 +1,7 @@
-//! The project's own commands: `cargo xtask ci | tidy | fuzz [--seconds N] | instructions`.
+//! The project's own commands: `cargo xtask ci | tidy | fuzz [--seconds N] | crash [--rounds N] | instructions`.
 
 mod ci;
+mod crash;
 mod fuzz;
 mod instructions;
 mod programs;
@@ -33,7 +34,13 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         ["fuzz", "--seconds", seconds] => {
             fuzz::run(seconds.parse().with_context(|| format!("`{seconds}` is no number"))?)
         }
-        _ => bail!("usage: cargo xtask ci | tidy | instructions | fuzz [--seconds N]"),
+        ["crash"] => crash::run(crash::ROUNDS_DEFAULT),
+        ["crash", "--rounds", rounds] => {
+            crash::run(rounds.parse().with_context(|| format!("`{rounds}` is no number"))?)
+        }
+        _ => bail!(
+            "usage: cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N]"
+        ),
     }
 }
 

@@ -196,7 +196,7 @@ fn nothing_acknowledged_is_lost_and_nothing_comes_twice_however_often_the_broker
     }
     for _ in 0..rounds() {
         let address = broker.mqtt();
-        let end = Instant::now() + Duration::from_millis(50 + random.bits() % 400);
+        let end = Instant::now() + Duration::from_millis(50 + random.bits() % 200);
         // Whoever is in the middle of something when the broker dies notices it and ends.
         let last = end + Duration::from_secs(2);
         let mut reader = reader_session(&broker, "busy");

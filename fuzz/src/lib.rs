@@ -3,5 +3,6 @@
 
 pub mod connection;
 pub mod decode;
+pub mod frames;
 pub mod input;
 pub mod topics;

@@ -10,6 +10,7 @@
 //! is in store.
 
 mod authenticated;
+mod coverage;
 mod decide;
 mod defaults;
 mod explanation;
@@ -25,6 +26,7 @@ mod rights;
 mod rules;
 
 pub use authenticated::{Authenticated, Lapse, Proof};
+pub use coverage::{Grantor, Recipient};
 pub use defaults::{
     CONNECTWARE_ADMIN, DEFAULT_ROLES, DefaultPermission, DefaultRole, MINIMUM_ACCESS,
 };

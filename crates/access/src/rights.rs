@@ -3,9 +3,11 @@
 use crate::decide::{Question, Rulebook, Subject, Thoroughness, Verdict, Witness, decide};
 use crate::permission::Action;
 use crate::resource::requested_path;
+use crate::rules::RuleSet;
 use crate::{
     Because, CompiledRole, CompiledUser, Context, Decision, Denial, Effect, Explanation,
-    HttpPermit, Operation, Policy, PublishPermit, Request, SubscribePermit, UserId, UserName,
+    HttpPermit, Operation, Policy, PublishPermit, PublishPrefix, Request, SubscribePermit, UserId,
+    UserName,
 };
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -123,6 +125,16 @@ impl Rights {
                 Err(error) => Explanation::invalid(path, error),
             },
         }
+    }
+
+    pub(crate) fn publish_prefix(&self) -> Option<&PublishPrefix> {
+        self.0.user.publish_prefix()
+    }
+
+    /// The compiled permissions: own ones, then role by role.
+    pub(crate) fn rule_sets(&self) -> impl Iterator<Item = &RuleSet> {
+        let by_role = self.0.roles.iter().filter_map(|role| role.rules());
+        self.0.user.rules().into_iter().chain(by_role)
     }
 
     /// The topic a client means: its user's prefix, then what it sent.

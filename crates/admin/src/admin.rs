@@ -8,18 +8,25 @@ use std::sync::Arc;
 use access::{Policy, PolicyChange};
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
+use pki::Pki;
 use store::{Change, PasswordHash, Store};
-use tokio::sync::{Mutex, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 
+use crate::audit;
+use crate::caller::Caller;
 use crate::directory::Directory;
 use crate::error::AdminError;
+use crate::escalation;
 use crate::first_start;
 use crate::flight::Flights;
 use crate::hash::{HashError, Hasher, ParsedHash};
 use crate::pool::{HashPool, Source};
 use crate::proof::{ProofKey, Refusals};
+use crate::protection::Protection;
+use crate::refused_logins::RefusedLogins;
 use crate::secret::Secret;
 use crate::settings::Settings;
+use crate::tokens;
 
 /// Users, roles and passwords: logging in, and administration. Clones share everything.
 #[derive(Clone)]
@@ -39,15 +46,21 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) clock: fn() -> u64,
     pub(crate) store: Store,
+    pub(crate) pki: Arc<Pki>,
     /// Held for the whole of a change.
     writing: Mutex<()>,
     pub(crate) directory: RwLock<Directory>,
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     changed: watch::Sender<u64>,
+    pub(crate) identities: watch::Sender<u64>,
     pub(crate) pool: HashPool,
     pub(crate) flights: Flights,
     pub(crate) proof_key: ProofKey,
+    pub(crate) protection: Arc<Protection>,
+    /// Places for refusals that are held back.
+    pub(crate) held_back: Semaphore,
     pub(crate) refusals: Refusals,
+    pub(crate) refused_logins: RefusedLogins,
     /// A hash of nobody's password, to be compared with where there is no other.
     pub(crate) dummy: PasswordHash,
 }
@@ -57,10 +70,11 @@ impl Admin {
     /// `clock` gives milliseconds since the Unix epoch.
     ///
     /// # Errors
-    /// If the store cannot be read or written, a password hash in it is malformed, or the given first password does not
-    /// fit the policy.
+    /// If the store cannot be read or written, a password hash in it is malformed, the given first password does not
+    /// fit the policy, or what is revoked cannot be put on the revocation list.
     pub async fn open(
         store: Store,
+        pki: Arc<Pki>,
         settings: Settings,
         clock: fn() -> u64,
     ) -> Result<Opened, AdminError> {
@@ -72,7 +86,10 @@ impl Admin {
         let mut first_admin_password = None;
         if !contents.is_initialized {
             let first = first_start::plan(&settings, clock(), &pool).await?;
-            store.commit(&first.changes).await?;
+            let mut changes = first.changes;
+            let nothing = Directory::default();
+            changes.extend(audit::records(&nothing, &changes, &Caller::Broker, clock()));
+            store.commit(&changes).await?;
             first_admin_password = first.random_password;
             contents = store.load().await?;
         }
@@ -87,22 +104,35 @@ impl Admin {
         let roles = contents.roles.iter().map(|record| record.role.clone());
         let users = contents.users.iter().map(|(record, _)| record.user.clone());
         let policy = Policy::compile(users, roles);
+        let directory = Directory::new(contents);
         let (changed, _) = watch::channel(policy.generation());
+        let (refused_logins, recorder) = RefusedLogins::new();
+        let protection = Arc::new(Protection::new(settings.protection)?);
         let shared = Shared {
             settings,
             clock,
             store,
+            pki,
             writing: Mutex::new(()),
-            directory: RwLock::new(Directory::new(contents.users, contents.roles)),
+            directory: RwLock::new(directory),
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             changed,
+            identities: watch::channel(0).0,
             pool,
             flights: Flights::default(),
             proof_key: ProofKey::draw()?,
+            protection,
+            held_back: Semaphore::new(HELD_BACK_MAX),
             refusals: Refusals::new(),
+            refused_logins,
             dummy,
         };
-        Ok(Opened { admin: Admin { shared: Arc::new(shared) }, first_admin_password })
+        let admin = Admin { shared: Arc::new(shared) };
+        tokio::spawn(recorder.run(Arc::downgrade(&admin.shared)));
+        admin.list_revoked().await?;
+        admin.watch_expiry();
+        admin.remove_ended_tokens().await?;
+        Ok(Opened { admin, first_admin_password })
     }
 
     /// The compiled policy, swapped at each change.
@@ -115,6 +145,12 @@ impl Admin {
         self.shared.changed.subscribe()
     }
 
+    /// Tells after each revocation that is in force, by a number that grows: live connections that a certificate has
+    /// proven are to be judged again.
+    pub fn identity_changes(&self) -> watch::Receiver<u64> {
+        self.shared.identities.subscribe()
+    }
+
     /// Logins and new passwords that wait to be hashed now.
     pub fn hashes_waiting(&self) -> usize {
         self.shared.pool.waiting()
@@ -124,10 +160,17 @@ impl Admin {
         (self.shared.clock)()
     }
 
+    async fn list_revoked(&self) -> Result<(), AdminError> {
+        let shared = Arc::clone(&self.shared);
+        let listing = tokio::task::spawn_blocking(move || shared.list_revoked());
+        listing.await.map_err(|error| AdminError::Internal(error.to_string()))?
+    }
+
     /// Makes a change: `plan` decides on it by the present state, and `view` shows the state right after it. Nothing
-    /// changes if `plan` or the store refuses.
+    /// changes if `plan` or the store refuses, or the caller would give somebody a right that it does not have.
     pub(crate) async fn change<S, T>(
         &self,
+        caller: &Caller,
         plan: impl FnOnce(&Directory) -> Result<(Vec<Change>, S), AdminError> + Send + 'static,
         view: impl FnOnce(&Directory, S) -> T + Send + 'static,
     ) -> Result<T, AdminError>
@@ -135,16 +178,15 @@ impl Admin {
         S: Send + 'static,
         T: Send + 'static,
     {
-        let shared = Arc::clone(&self.shared);
+        let (shared, caller) = (Arc::clone(&self.shared), caller.clone());
         // A task of its own: if the caller goes away between the store and the policy, both must still agree.
         let task = tokio::spawn(async move {
             let _writing = shared.writing.lock().await;
             let (changes, subject) = {
                 let directory = shared.directory.read();
-                let planned = plan(&directory)?;
-                if !directory.keeps_an_administrator(&planned.0) {
-                    return Err(AdminError::LastAdministrator);
-                }
+                let mut planned = shared.planned(&caller, &directory, plan)?;
+                let now_ms = (shared.clock)();
+                planned.0.extend(audit::records(&directory, &planned.0, &caller, now_ms));
                 planned
             };
             if !changes.is_empty() {
@@ -156,6 +198,18 @@ impl Admin {
         task.await.map_err(|error| AdminError::Internal(error.to_string()))?
     }
 
+    /// What a change would be, without making it.
+    pub(crate) fn try_change<S, T>(
+        &self,
+        caller: &Caller,
+        plan: impl FnOnce(&Directory) -> Result<(Vec<Change>, S), AdminError>,
+        view: impl FnOnce(&Directory, &[Change], S) -> T,
+    ) -> Result<T, AdminError> {
+        let directory = self.shared.directory.read();
+        let (changes, subject) = self.shared.planned(caller, &directory, plan)?;
+        Ok(view(&directory, &changes, subject))
+    }
+
     /// Hashes a new password on the pool.
     pub(crate) async fn hash_password(&self, password: Secret) -> Result<PasswordHash, AdminError> {
         hash_on(&self.shared.pool, move |hasher| hasher.make(password.expose())).await
@@ -163,6 +217,22 @@ impl Admin {
 }
 
 impl Shared {
+    /// Decides on a change, and whether the caller may make it.
+    fn planned<S>(
+        &self,
+        caller: &Caller,
+        directory: &Directory,
+        plan: impl FnOnce(&Directory) -> Result<(Vec<Change>, S), AdminError>,
+    ) -> Result<(Vec<Change>, S), AdminError> {
+        let mut planned = plan(directory)?;
+        escalation::judge(caller, &self.policy.load(), directory, &planned.0)?;
+        if !directory.keeps_an_administrator(&planned.0) {
+            return Err(AdminError::LastAdministrator);
+        }
+        planned.0.extend(tokens::ended_by(directory, &planned.0));
+        Ok(planned)
+    }
+
     /// Shows changes that are on disk.
     fn publish(&self, changes: &[Change]) {
         let for_policy: Vec<_> = changes.iter().filter_map(policy_change).collect();
@@ -188,7 +258,13 @@ fn policy_change(change: &Change) -> Option<PolicyChange> {
         Change::RemoveUser(id) => Some(PolicyChange::RemoveUser(*id)),
         Change::PutRole(record) => Some(PolicyChange::PutRole(record.role.clone())),
         Change::RemoveRole(id) => Some(PolicyChange::RemoveRole(*id)),
-        Change::PutPasswords(..) | Change::RenewPassword(..) | Change::Initialized => None,
+        Change::PutPasswords(..)
+        | Change::RenewPassword(..)
+        | Change::PutCertificate(_)
+        | Change::RevokeCertificate(..)
+        | Change::Token(_)
+        | Change::Record(_)
+        | Change::Initialized => None,
     }
 }
 
@@ -210,3 +286,6 @@ pub(crate) async fn hash_on<T: Send + 'static>(
         Err(_displaced) => Err(AdminError::Busy),
     }
 }
+
+/// Refusals whose answer is held back at the same time; beyond, they are answered at once.
+const HELD_BACK_MAX: usize = 1024;

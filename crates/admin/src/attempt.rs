@@ -95,7 +95,7 @@ pub(crate) fn way<'a>(
     }
 }
 
-fn way_by_name<'a>(
+pub(crate) fn way_by_name<'a>(
     attempt: &LoginAttempt<'a>,
     password_bytes_max: usize,
 ) -> Result<Way<'a>, RefusalKind> {

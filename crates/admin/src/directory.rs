@@ -1,16 +1,22 @@
-//! All users and roles in memory, as they are in store: what logging in and administration read.
+//! All users, roles and certificates in memory, as they are in store: what logging in and administration read.
 //!
 //! Invariant: it is changed only by [`Directory::apply`], with changes that are already on disk.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use access::{AuthMethod, Context, Effect, Operation, Permission, RoleId, User, UserId};
 use parking_lot::Mutex;
-use store::{Change, PasswordHash, PasswordRecord, PasswordSlot, RoleRecord, UserRecord};
+use store::{
+    Change, Contents, PasswordHash, PasswordRecord, PasswordSlot, RoleRecord, TokenChange,
+    UserRecord,
+};
 use uuid::Uuid;
 
+use crate::certificate_book::CertificateBook;
+use crate::pool::Source;
 use crate::proof::Tag;
+use crate::token_book::TokenBook;
 
 /// Users and roles.
 #[derive(Default)]
@@ -23,6 +29,8 @@ pub(crate) struct Directory {
     role_powers: HashMap<RoleId, Power>,
     /// Users that can log in and may do everything.
     administrators: HashSet<UserId>,
+    pub(crate) certificates: CertificateBook,
+    pub(crate) tokens: TokenBook,
 }
 
 /// A user with its passwords.
@@ -36,6 +44,8 @@ pub(crate) struct Account {
 pub(crate) struct Credentials {
     pub(crate) passwords: Vec<PasswordRecord>,
     proven: Mutex<Vec<Proof>>,
+    /// Where the user has logged in from, the last ones: who holds a proven secret there is not locked out by others.
+    usual: Mutex<VecDeque<Source>>,
 }
 
 /// A proven password. Its tag holds the credential epoch, so it ends with that.
@@ -54,7 +64,8 @@ impl Account {
 
 impl Credentials {
     fn new(passwords: Vec<PasswordRecord>, proven: Vec<Proof>) -> Arc<Credentials> {
-        Arc::new(Credentials { passwords, proven: Mutex::new(proven) })
+        let usual = Mutex::default();
+        Arc::new(Credentials { passwords, proven: Mutex::new(proven), usual })
     }
 
     /// The passwords that have not ended.
@@ -65,6 +76,21 @@ impl Credentials {
     pub(crate) fn is_proven(&self, tag: Tag, now_ms: u64) -> bool {
         let proven = self.proven.lock();
         proven.iter().any(|proof| proof.tag == tag && is_valid(proof.expires_at_ms, now_ms))
+    }
+
+    pub(crate) fn is_usual(&self, source: Source) -> bool {
+        self.usual.lock().contains(&source)
+    }
+
+    /// Remembers where a good login came from.
+    pub(crate) fn remember_source(&self, source: Source) {
+        let mut usual = self.usual.lock();
+        if !usual.contains(&source) {
+            if usual.len() >= USUAL_SOURCES_MAX {
+                usual.pop_front();
+            }
+            usual.push_back(source);
+        }
     }
 
     /// Remembers a proof, in the place of the slot's last one.
@@ -83,11 +109,11 @@ fn is_valid(expires_at_ms: Option<u64>, now_ms: u64) -> bool {
 }
 
 impl Directory {
-    pub(crate) fn new(
-        users: Vec<(UserRecord, Vec<PasswordRecord>)>,
-        roles: Vec<RoleRecord>,
-    ) -> Directory {
-        let mut directory = Directory::default();
+    pub(crate) fn new(contents: Contents) -> Directory {
+        let Contents { users, roles, certificates, tokens, .. } = contents;
+        let certificates = CertificateBook::new(certificates);
+        let tokens = TokenBook::new(tokens);
+        let mut directory = Directory { certificates, tokens, ..Directory::default() };
         for role in roles {
             directory.put_role(role);
         }
@@ -110,7 +136,12 @@ impl Directory {
                 self.put_credentials(*user, Credentials::new(passwords.clone(), Vec::new()));
             }
             Change::RenewPassword(user, slot, hash) => self.renew_password(*user, *slot, hash),
-            Change::Initialized => {}
+            Change::PutCertificate(record) => self.certificates.put(record.clone()),
+            Change::RevokeCertificate(fingerprint, revoked) => {
+                self.certificates.revoke(fingerprint, *revoked);
+            }
+            Change::Token(change) => self.tokens.apply(change),
+            Change::Record(_) | Change::Initialized => {}
         }
     }
 
@@ -140,6 +171,7 @@ impl Directory {
         if let Some(account) = self.users.remove(&id) {
             self.user_names.remove(account.user().name.as_str());
         }
+        self.tokens.apply(&TokenChange::RemoveOf(id));
     }
 
     fn put_role(&mut self, record: RoleRecord) {
@@ -179,7 +211,10 @@ impl Directory {
             password.hash = hash.clone();
         }
         let proven = account.credentials.proven.lock().clone();
-        self.put_credentials(user, Credentials::new(passwords, proven));
+        let credentials = Credentials::new(passwords, proven);
+        let usual = account.credentials.usual.lock().clone();
+        *credentials.usual.lock() = usual;
+        self.put_credentials(user, credentials);
     }
 
     /// Looks through all users, so only where the role's change can have made or unmade an administrator.
@@ -205,7 +240,7 @@ impl Directory {
         self.users.get(self.user_names.get(name)?)
     }
 
-    /// The user with this id or name. No name looks like an id, so there is nothing to mistake.
+    /// The user with this id or name. What looks like an id is one, and never a name.
     pub(crate) fn find_user(&self, key: &str) -> Option<&Arc<Account>> {
         match Uuid::try_parse(key) {
             Ok(id) => self.user(UserId(id)),
@@ -221,7 +256,7 @@ impl Directory {
         self.roles.get(self.role_names.get(name)?)
     }
 
-    /// The role with this id or name.
+    /// The role with this id or name. What looks like an id is one, and never a name.
     pub(crate) fn find_role(&self, key: &str) -> Option<&Arc<RoleRecord>> {
         match Uuid::try_parse(key) {
             Ok(id) => self.role(RoleId(id)),
@@ -265,7 +300,13 @@ impl Directory {
                 Change::RemoveRole(id) => {
                     changed_roles.insert(*id, Power::default());
                 }
-                Change::PutPasswords(..) | Change::RenewPassword(..) | Change::Initialized => {}
+                Change::PutPasswords(..)
+                | Change::RenewPassword(..)
+                | Change::PutCertificate(_)
+                | Change::RevokeCertificate(..)
+                | Change::Token(_)
+                | Change::Record(_)
+                | Change::Initialized => {}
             }
         }
         let role =
@@ -328,6 +369,9 @@ fn is_administrator(user: &User, role: impl Fn(RoleId) -> Power) -> bool {
 fn may_use_password(user: &User) -> bool {
     user.enabled && user.grants.allows(AuthMethod::Password)
 }
+
+/// Sources that are remembered for a user. Full: the one that was learnt first goes.
+const USUAL_SOURCES_MAX: usize = 1024;
 
 /// The filter that covers every REST path, in its canonical spelling.
 const EVERY_PATH: &str = "/#";

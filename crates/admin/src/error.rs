@@ -7,7 +7,7 @@ use crate::hash::HashError;
 /// A refusal of an administrative call. Nothing has changed when one is returned.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// There is no such user or role.
+    /// There is no such user, role or certificate.
     #[error("no {kind} `{key}`")]
     NotFound {
         /// What was looked for.
@@ -50,6 +50,12 @@ pub enum AdminError {
         /// Name of the role.
         role: String,
     },
+    /// Of several things asked for at once some are refused, and so all are.
+    #[error("{} of the items are refused, and none was made", .0.len())]
+    Batch(Vec<(usize, AdminError)>),
+    /// The caller asks for more than its own rights.
+    #[error("not permitted: {0}")]
+    Forbidden(String),
     /// `If-Match` names another version than the present one.
     #[error("the {kind} was changed meanwhile: its version is {version}")]
     Stale {
@@ -57,6 +63,23 @@ pub enum AdminError {
         kind: Kind,
         /// The present version.
         version: u64,
+    },
+    /// A certificate would be of no use to the user.
+    #[error(
+        "user `{user}` has no grant type `certificate`: give it that first, `countersign user set {user} --grant-type certificate`"
+    )]
+    NoCertificateGrant {
+        /// Name of the user.
+        user: String,
+    },
+    /// The authority cannot issue now, or no more for this user.
+    #[error("no certificate can be issued: {0}")]
+    CannotIssue(String),
+    /// Too many wrong passwords were given.
+    #[error("too many failed logins")]
+    Locked {
+        /// How long the lock lasts, in milliseconds.
+        retry_after_ms: u64,
     },
     /// Passwords cannot be hashed now: too many are waiting.
     #[error("too busy to hash a password, try again later")]
@@ -67,6 +90,9 @@ pub enum AdminError {
     /// A password cannot be hashed.
     #[error("cannot hash the password: {0}")]
     Hash(#[from] HashError),
+    /// The certificate files cannot be written, or the cryptography failed.
+    #[error("certificates: {0}")]
+    Pki(String),
     /// The broker's own state cannot be trusted: a thread or task cannot run.
     #[error("internal: {0}")]
     Internal(String),
@@ -85,6 +111,14 @@ pub enum Kind {
     User,
     /// A role.
     Role,
+    /// A certificate that was issued here.
+    Certificate,
+    /// A bearer token.
+    Token,
+    /// A user name that failed logins have locked.
+    LockedUser,
+    /// An address that failed logins have locked.
+    LockedSource,
 }
 
 impl std::fmt::Display for Kind {
@@ -92,6 +126,10 @@ impl std::fmt::Display for Kind {
         f.write_str(match self {
             Kind::User => "user",
             Kind::Role => "role",
+            Kind::Certificate => "certificate",
+            Kind::Token => "token",
+            Kind::LockedUser => "failed login as user",
+            Kind::LockedSource => "failed login from",
         })
     }
 }

@@ -2,20 +2,24 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use store::{PasswordHash, PasswordSlot};
 use tokio::sync::watch;
 
 use crate::proof::Tag;
+use crate::protection::Gate;
 
 /// What a hash told.
 #[derive(Clone)]
 pub(crate) enum Verdict {
     /// The password is the one in this slot of the user in this credential epoch.
     Proven(Arc<Proven>),
-    /// It is none.
-    Refused,
+    /// It is none. The failure was counted, and the answer to it is to be held back for so long.
+    Refused(Duration),
+    /// It was not compared: meanwhile there were too many failures.
+    Locked(Gate),
 }
 
 /// A proven password.
@@ -67,22 +71,29 @@ impl Flight {
         self.sender.as_ref().is_none_or(|sender| sender.receiver_count() == 0)
     }
 
-    pub(crate) fn land(self, verdict: Verdict) {
-        if let Some(sender) = &self.sender {
+    /// Answers all who have joined. Nobody joins any more: the verdict is of now, and not of whenever somebody finds it.
+    pub(crate) fn land(mut self, verdict: Verdict) {
+        if let Some(sender) = self.withdraw() {
             sender.send_replace(Some(verdict));
         }
     }
-}
 
-impl Drop for Flight {
-    fn drop(&mut self) {
-        let Some(sender) = self.sender.take() else { return };
+    fn withdraw(&mut self) -> Option<Arc<Sender>> {
+        let sender = self.sender.take()?;
         let mut waiting = self.waiting.lock();
         // Another may have begun in its place.
         let own = Arc::as_ptr(&sender);
         if waiting.get(&self.tag).is_some_and(|other| std::ptr::eq(other.as_ptr(), own)) {
             waiting.remove(&self.tag);
         }
+        drop(waiting);
+        Some(sender)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        drop(self.withdraw());
     }
 }
 
@@ -100,7 +111,7 @@ mod tests {
         let mut followers: Vec<_> = (0..1000).map(|_| flights.join(tag)).collect();
         assert!(followers.iter().all(|(_, flight)| flight.is_none()));
         assert!(flights.join(key.of_attempt(1, "alice", b"Secret")).1.is_some());
-        flight.land(Verdict::Refused);
+        flight.land(Verdict::Refused(Duration::ZERO));
         assert!(first.wait_for(Option::is_some).await.is_ok());
         for (answer, _) in &mut followers {
             assert!(answer.wait_for(Option::is_some).await.is_ok());

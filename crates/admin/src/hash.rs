@@ -65,6 +65,12 @@ impl ParsedHash {
         })
     }
 
+    /// Whether comparing with it takes no more than a thread of the pool may give: a hash from elsewhere says itself how
+    /// costly it is.
+    pub(crate) fn is_bearable(&self) -> bool {
+        self.cost.memory_kib <= MEMORY_KIB_MAX && self.cost.work() <= WORK_MAX
+    }
+
     /// Whether a hash made now would be harder to guess.
     pub(crate) fn is_weaker_than(&self, cost: HashCost) -> bool {
         !matches!(self.algorithm, Algorithm::Argon2id)
@@ -233,6 +239,10 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], HashError> {
 }
 
 const SALT_BYTES: usize = 16;
+/// 256 MiB.
+const MEMORY_KIB_MAX: u32 = 262_144;
+/// Half a second or so.
+const WORK_MAX: u64 = 524_288;
 const OUTPUT_BYTES: usize = 32;
 
 #[cfg(test)]

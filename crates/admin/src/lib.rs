@@ -1,4 +1,4 @@
-//! Use cases: log in, users, roles, passwords; the compiled policy and its changes.
+//! Use cases: log in, users, roles, passwords, certificates; the compiled policy and its changes.
 //!
 //! [`Admin`] is all of it. Reading and logging in work on memory; a change is on disk first, then in memory, then it is
 //! told. The path of a login: `attempt` decides the way, `proof` confirms what was proven before, `flight` gathers those
@@ -6,38 +6,59 @@
 
 mod admin;
 mod attempt;
+mod audit;
+pub mod audit_model;
 mod caller;
+mod certificate_book;
+mod certificate_model;
+mod certificates;
 mod directory;
 mod error;
+mod escalation;
 mod explain;
 mod first_password;
 mod first_start;
 mod flight;
 mod hash;
+mod lock_model;
+mod locks;
 mod login;
 pub mod model;
 mod passwords;
 mod permissions;
 mod policy;
+mod policy_file;
+pub mod policy_model;
 mod pool;
 mod proof;
+mod protection;
 mod refusal;
+mod refused_logins;
 mod roles;
 mod secret;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod token_book;
+mod token_model;
+mod tokens;
 mod users;
 mod view;
 
 pub use admin::{Admin, Opened};
 pub use attempt::{LoginAttempt, PeerAddress, ProvenCertificate};
-pub use caller::Caller;
+pub use caller::{Caller, UserCaller};
+pub use certificates::{CertificateLapse, IssuedCertificate, Pkcs12};
 pub use error::{AdminError, Kind};
 pub use first_password::{NotBase64, decode_base64_password};
 pub use hash::HashError;
 pub use policy::{PasswordPolicy, PolicyError};
 pub use refusal::{LoginRefused, RefusalKind, RefusalReason};
+pub use refused_logins::RefusedLogin;
 pub use roles::RoleRemoval;
 pub use secret::Secret;
-pub use settings::{AuthenticationMode, FirstAdmin, HashCost, HashPoolLimits, Settings};
+pub use settings::{
+    AuthenticationMode, CertificateSettings, FirstAdmin, HashCost, HashPoolLimits,
+    ProtectionSettings, Settings, TokenSettings,
+};
+pub use tokens::TokenRefused;

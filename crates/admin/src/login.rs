@@ -6,17 +6,19 @@
 //! itself, such as having sent no password, is refused at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::{AuthMethod, Authenticated, Proof, ProvenMethods};
 use uuid::Uuid;
 
 use crate::admin::Admin;
-use crate::attempt::{LoginAttempt, ProvenCertificate, Way, way};
+use crate::attempt::{LoginAttempt, PeerAddress, ProvenCertificate, Way, way, way_by_name};
 use crate::directory::Account;
 use crate::flight::{Answer, Flight, Proven, Verdict};
 use crate::hash::{Hasher, ParsedHash};
 use crate::pool::Source;
 use crate::proof::Tag;
+use crate::protection::{DELAY_MAX, Gate, Locked, Protection};
 use crate::refusal::{LoginRefused, RefusalKind};
 use crate::secret::Secret;
 
@@ -29,9 +31,11 @@ impl Admin {
     pub async fn login(&self, attempt: LoginAttempt<'_>) -> Result<Authenticated, LoginRefused> {
         let settings = &self.shared.settings;
         let refused = |kind| LoginRefused::new(kind, attempt.username);
-        match way(settings.authentication, &attempt, settings.password_bytes_max)
-            .map_err(refused)?
-        {
+        let way = match way(settings.authentication, &attempt, settings.password_bytes_max) {
+            Ok(way) => way,
+            Err(kind) => return Err(self.refuse_bad(refused(kind), attempt.peer).await),
+        };
+        match way {
             Way::Anonymous => self.login_anonymous(),
             Way::Password { username, password } => {
                 let account = self
@@ -41,6 +45,58 @@ impl Admin {
             }
             Way::Certificate(certificate) => self.login_by_certificate(certificate, &attempt).await,
         }
+    }
+
+    /// Logs in by user name and password alone, whatever MQTT clients have to show.
+    pub(crate) async fn login_by_password(
+        &self,
+        username: &str,
+        password: &[u8],
+        peer: PeerAddress,
+    ) -> Result<Authenticated, LoginRefused> {
+        let attempt = LoginAttempt {
+            username: Some(username),
+            password: Some(password),
+            certificate: None,
+            peer,
+        };
+        let bytes_max = self.shared.settings.password_bytes_max;
+        if let Err(kind) = way_by_name(&attempt, bytes_max) {
+            let refused = LoginRefused::new(kind, attempt.username);
+            return Err(self.refuse_bad(refused, peer).await);
+        }
+        let account =
+            self.prove_password(username, password, ProvenMethods::default(), &attempt).await?;
+        self.prove(&account, AuthMethod::Password.into(), &attempt)
+    }
+
+    /// Counts a login that was refused for what it looks like: against its source, since it names nobody for certain.
+    async fn refuse_bad(&self, refused: LoginRefused, peer: PeerAddress) -> LoginRefused {
+        let delay = self.shared.protection.failed(None, peer.source(), self.now_ms());
+        self.hold_back(delay).await;
+        refused
+    }
+
+    /// Waits before a refusal is told, if there is a place to wait.
+    pub(crate) async fn hold_back(&self, delay: Duration) {
+        if delay.is_zero() {
+            return;
+        }
+        if let Ok(_place) = self.shared.held_back.try_acquire() {
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    async fn refuse_locked(&self, username: &str, gate: Gate, now_ms: u64) -> LoginRefused {
+        self.hold_back(DELAY_MAX).await;
+        let (kind, until_ms) = match gate {
+            Gate::Locked { what: Locked::User, until_ms } => (RefusalKind::UserLocked, until_ms),
+            Gate::Locked { what: Locked::Source, until_ms } => {
+                (RefusalKind::SourceLocked, until_ms)
+            }
+            Gate::Open => (RefusalKind::Busy, now_ms),
+        };
+        LoginRefused::locked(kind, username, until_ms.saturating_sub(now_ms))
     }
 
     /// The configured user that stands for whoever gives neither name nor password.
@@ -80,6 +136,8 @@ impl Admin {
         if !user.grants.allows(AuthMethod::Certificate) {
             return Err(refused(RefusalKind::NoCertificateGrant));
         }
+        self.certificate_standing(&certificate.fingerprint, user.id)
+            .map_err(|lapse| refused(RefusalKind::CertificateLapsed(lapse)))?;
         let proven = ProvenMethods::from(AuthMethod::Certificate);
         if !user.grants.requires(AuthMethod::Password) {
             return self.prove(&account, proven, attempt);
@@ -132,25 +190,40 @@ impl Admin {
         // The same work for a user that is not there.
         let (id, epoch) = user.map_or((Uuid::nil(), 0), |user| (user.id.0, user.credential_epoch));
         let tag = self.shared.proof_key.of_password(id, epoch, password);
+        let source = attempt.peer.source();
+        let gate = self.shared.protection.gate(username, source, now_ms);
         if let Ok(account) = &judged
             && account.credentials.is_proven(tag, now_ms)
+            && (gate == Gate::Open || account.credentials.is_usual(source))
         {
+            account.credentials.remember_source(source);
             return Ok(Arc::clone(account));
+        }
+        if gate != Gate::Open {
+            return Err(self.refuse_locked(username, gate, now_ms).await);
         }
         let attempt_tag = self.shared.proof_key.of_attempt(generation, username, password);
         let wrong = judged.as_ref().err().copied().unwrap_or(RefusalKind::WrongPassword);
+        let failed = || self.shared.protection.failed(Some(username), source, now_ms);
         if self.shared.refusals.holds(attempt_tag) {
+            self.hold_back(failed()).await;
             return Err(refused(wrong));
         }
-        let source = attempt.peer.source();
-        let answer = self.compare(attempt_tag, source, judged.ok(), password, now_ms);
+        let candidates = (judged.ok(), username, password);
+        let (answer, place) = self.compare(attempt_tag, source, candidates, now_ms);
         match self.wait(answer).await.ok_or_else(|| refused(RefusalKind::Busy))? {
-            Verdict::Refused => {
+            Verdict::Refused(delay) => {
                 self.shared.refusals.remember(attempt_tag);
+                // Whoever only waited for the hash of another has failed as well.
+                self.hold_back(if place == Place::First { delay } else { failed() }).await;
                 Err(refused(wrong))
             }
+            Verdict::Locked(gate) => Err(self.refuse_locked(username, gate, now_ms).await),
             Verdict::Proven(proven) => {
-                self.welcome(username, password, methods, &proven).map_err(refused)
+                let account =
+                    self.welcome(username, password, methods, &proven).map_err(refused)?;
+                account.credentials.remember_source(source);
+                Ok(account)
             }
         }
     }
@@ -193,18 +266,23 @@ impl Admin {
         &self,
         tag: Tag,
         source: Source,
-        account: Option<&Arc<Account>>,
-        password: &[u8],
+        (account, username, password): (Option<&Arc<Account>>, &str, &[u8]),
         now_ms: u64,
-    ) -> Answer {
+    ) -> (Answer, Place) {
         let (answer, flight) = self.shared.flights.join(tag);
-        let Some(flight) = flight else { return answer };
-        let comparison = Comparison::new(self, account, password, now_ms);
+        let Some(flight) = flight else { return (answer, Place::Behind) };
+        let watch = Watch {
+            protection: Arc::clone(&self.shared.protection),
+            clock: self.shared.clock,
+            username: username.into(),
+            source,
+        };
+        let comparison = Comparison::new(self, account, password, (watch, now_ms));
         let job = Box::new(move |hasher: &mut Hasher| comparison.run(hasher, flight));
         if let Err(full) = self.shared.pool.submit(source, job) {
             tracing::debug!(?full, "a login is refused");
         }
-        answer
+        (answer, Place::First)
     }
 
     /// `None` if the hash was not made in time, or will not be made.
@@ -237,8 +315,25 @@ fn may_try(
     Ok(account)
 }
 
+/// Who counts a failure: whoever has the password compared, on the hashing thread, so that the next one in the queue
+/// finds the door shut; or whoever joined it, afterwards.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    First,
+    Behind,
+}
+
+/// What a hashing thread needs to count a failure.
+struct Watch {
+    protection: Arc<Protection>,
+    clock: fn() -> u64,
+    username: Box<str>,
+    source: Source,
+}
+
 /// What a hashing thread needs to judge a password.
 struct Comparison {
+    watch: Watch,
     password: Secret,
     candidates: Vec<ParsedHash>,
     /// The slot of each candidate; none if they are nobody's.
@@ -252,7 +347,7 @@ impl Comparison {
         admin: &Admin,
         account: Option<&Arc<Account>>,
         password: &[u8],
-        now_ms: u64,
+        (watch, now_ms): (Watch, u64),
     ) -> Comparison {
         let (mut candidates, mut slots) = (Vec::new(), Vec::new());
         for stored in account.into_iter().flat_map(|account| account.credentials.valid(now_ms)) {
@@ -265,6 +360,7 @@ impl Comparison {
             candidates.extend(ParsedHash::parse(&admin.shared.dummy));
         }
         Comparison {
+            watch,
             password: Secret::new(password.to_vec()),
             candidates,
             slots,
@@ -277,10 +373,19 @@ impl Comparison {
         if flight.is_abandoned() {
             return;
         }
+        let Watch { protection, clock, username, source } = &self.watch;
+        // A thousand guesses may have been let into the queue before the first was found wrong.
+        let gate = protection.gate(username, *source, clock());
+        if gate != Gate::Open {
+            return flight.land(Verdict::Locked(gate));
+        }
         let password = self.password.expose();
         let found = hasher.verify(password, &self.candidates);
         let slot = found.and_then(|index| self.slots.get(index));
-        let Some(slot) = slot else { return flight.land(Verdict::Refused) };
+        let Some(slot) = slot else {
+            let delay = protection.failed(Some(username), *source, clock());
+            return flight.land(Verdict::Refused(delay));
+        };
         // Two passwords share their salt; renewing one alone would part them.
         let is_weak = match self.candidates.as_slice() {
             [only] => only.is_weaker_than(self.cost),

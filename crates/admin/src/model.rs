@@ -9,7 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use crate::certificate_model::{
+    CertificateFilter, CertificateOriginModel, CertificateStatus, CertificateView, NewCertificate,
+    RevocationReasonModel, UserCertificateView,
+};
+pub use crate::lock_model::{LockView, LocksView};
 use crate::secret::Secret;
+pub use crate::token_model::{LoginView, NewLogin, TokenView, WhoView};
 
 /// A user, as it is shown.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -33,6 +39,10 @@ pub struct UserView {
     pub enabled: bool,
     /// The passwords in store, without anything secret.
     pub passwords: Vec<PasswordView>,
+    /// The certificates that were issued for the user, the oldest first.
+    pub certificates: Vec<UserCertificateView>,
+    /// The bearer tokens that the user has, the oldest first, without anything secret.
+    pub tokens: Vec<TokenView>,
     /// When the user was made.
     pub created_at: Time,
     /// When the user was changed last.

@@ -12,6 +12,7 @@ use crate::directory::{Account, Directory};
 use crate::error::AdminError;
 use crate::hash::{HashError, Hasher, ParsedHash};
 use crate::model::{PasswordChange, UserView};
+use crate::protection::Gate;
 use crate::secret::Secret;
 use crate::users;
 
@@ -24,7 +25,7 @@ impl Admin {
     /// or there is no first password that a second one could stand beside.
     pub async fn set_password(
         &self,
-        _: &Caller,
+        caller: &Caller,
         key: &str,
         change: PasswordChange,
     ) -> Result<UserView, AdminError> {
@@ -40,8 +41,12 @@ impl Admin {
             return Err(AdminError::invalid("expiresInHours", "must be at least 1"));
         }
         self.check_new_password(&change.password, account.user().name.as_str())?;
-        if let Some(current) = change.current {
-            self.check_current(&account, current).await?;
+        match change.current {
+            Some(current) => self.check_current(caller, &account, current).await?,
+            None if caller.is(account.user().id) => {
+                return Err(AdminError::invalid("current", "must be given for one's own password"));
+            }
+            None => {}
         }
         let plan = if change.second {
             self.plan_second(account, change.password, change.expires_in_hours).await?
@@ -51,7 +56,7 @@ impl Admin {
             Plan { account, passwords: vec![password], epoch: Epoch::Next }
         };
         let now_ms = self.now_ms();
-        self.change_user(move |directory| plan.changes(directory, now_ms)).await
+        self.change_user(caller, move |directory| plan.changes(directory, now_ms)).await
     }
 
     /// Judges a new password by the policy and the limit of length.
@@ -85,20 +90,40 @@ impl Admin {
                 }
                 Ok((vec![Change::RenewPassword(id, slot, hash)], ()))
             };
-            if let Err(error) = admin.change(plan, |_, ()| ()).await {
+            if let Err(error) = admin.change(&Caller::Broker, plan, |_, ()| ()).await {
                 tracing::warn!(%error, user = %id, "a weak password hash could not be renewed");
             }
         });
     }
 
-    async fn check_current(&self, account: &Account, current: Secret) -> Result<(), AdminError> {
+    /// A guess here is one like at a login, and counted like one.
+    async fn check_current(
+        &self,
+        caller: &Caller,
+        account: &Account,
+        current: Secret,
+    ) -> Result<(), AdminError> {
+        let name = account.user().name.as_str();
+        let source = caller.user().map(|user| user.peer().source());
+        let (protection, now_ms) = (&self.shared.protection, self.now_ms());
+        if let Some(source) = source
+            && let Gate::Locked { until_ms, .. } = protection.gate(name, source, now_ms)
+        {
+            return Err(AdminError::Locked { retry_after_ms: until_ms.saturating_sub(now_ms) });
+        }
         let candidates = parsed(account.credentials.valid(self.now_ms()))?;
         let found = hash_on(&self.shared.pool, move |hasher| {
             Ok(hasher.verify(current.expose(), &candidates))
         });
         match found.await? {
             Some(_) => Ok(()),
-            None => Err(AdminError::invalid("current", "is wrong")),
+            None => {
+                if let Some(source) = source {
+                    let delay = protection.failed(Some(name), source, now_ms);
+                    self.hold_back(delay).await;
+                }
+                Err(AdminError::invalid("current", "is wrong"))
+            }
         }
     }
 

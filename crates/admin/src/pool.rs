@@ -43,6 +43,21 @@ impl Source {
     }
 }
 
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::Local => f.write_str("local"),
+            Source::Network(number) => match u32::try_from(*number) {
+                Ok(v4) => std::net::Ipv4Addr::from(v4).fmt(f),
+                Err(_) => {
+                    let address = std::net::Ipv6Addr::from(u128::from(*number) << 64);
+                    write!(f, "{address}/64")
+                }
+            },
+        }
+    }
+}
+
 /// The queue is full, and the newcomer's source has the most waiting.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct QueueFull;

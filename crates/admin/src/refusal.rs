@@ -1,8 +1,11 @@
 //! Why a login was refused: a code for the peer, and a reason for the log.
 
 use std::fmt;
+use std::time::Duration;
 
 use access::Lapse;
+
+use crate::certificates::CertificateLapse;
 
 /// A refused login. The variant decides the code; nothing else of it may reach the peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +16,14 @@ pub enum LoginRefused {
     /// The certificate is good, but lets nobody in: CONNACK 5, or 0x87.
     #[error("not authorized")]
     NotAuthorized(RefusalReason),
+    /// Too many failures, by this client or others: CONNACK 3, or 0x8A.
+    #[error("too many failed logins")]
+    Locked {
+        /// For the log.
+        reason: RefusalReason,
+        /// How long it lasts.
+        retry_after: Duration,
+    },
     /// Too many passwords wait to be compared: CONNACK 3, or 0x89.
     #[error("server busy")]
     Busy(RefusalReason),
@@ -39,9 +50,18 @@ impl LoginRefused {
             | RefusalKind::NotOneCommonName
             | RefusalKind::CertificateUserUnknown
             | RefusalKind::CertificateUserDisabled
-            | RefusalKind::NoCertificateGrant => LoginRefused::NotAuthorized(reason),
+            | RefusalKind::NoCertificateGrant
+            | RefusalKind::CertificateLapsed(_) => LoginRefused::NotAuthorized(reason),
+            RefusalKind::UserLocked | RefusalKind::SourceLocked => {
+                LoginRefused::Locked { reason, retry_after: Duration::ZERO }
+            }
             RefusalKind::Busy => LoginRefused::Busy(reason),
         }
+    }
+
+    pub(crate) fn locked(kind: RefusalKind, username: &str, retry_after_ms: u64) -> LoginRefused {
+        let reason = RefusalReason { kind, username: Some(shown(username)) };
+        LoginRefused::Locked { reason, retry_after: Duration::from_millis(retry_after_ms) }
     }
 
     /// For the log, metrics and audit; never for the peer.
@@ -49,6 +69,7 @@ impl LoginRefused {
         match self {
             LoginRefused::BadCredentials(reason)
             | LoginRefused::NotAuthorized(reason)
+            | LoginRefused::Locked { reason, .. }
             | LoginRefused::Busy(reason) => reason,
         }
     }
@@ -128,6 +149,15 @@ pub enum RefusalKind {
     /// The user has no grant type `certificate`.
     #[error("no grant type `certificate`")]
     NoCertificateGrant,
+    /// The certificate is on record here as one that proves nothing any more.
+    #[error("{0}")]
+    CertificateLapsed(CertificateLapse),
+    /// Too many failed logins as this user.
+    #[error("the user is locked: too many failed logins")]
+    UserLocked,
+    /// Too many failed logins from this source.
+    #[error("the source is locked: too many failed logins")]
+    SourceLocked,
     /// Too many passwords wait to be compared.
     #[error("too many logins wait for their password to be compared")]
     Busy,

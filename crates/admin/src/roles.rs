@@ -29,7 +29,7 @@ impl Admin {
     ///
     /// # Errors
     /// If a field is not valid or the name is taken.
-    pub async fn create_role(&self, _: &Caller, new: NewRole) -> Result<RoleView, AdminError> {
+    pub async fn create_role(&self, caller: &Caller, new: NewRole) -> Result<RoleView, AdminError> {
         let name = role_name(&new.name)?;
         let count_max = self.shared.settings.permissions_per_owner_max;
         let permissions = permissions::parse(&new.permissions, &[], count_max)?;
@@ -37,7 +37,7 @@ impl Admin {
         let stamp = Stamp::new(self.now_ms());
         let role = Role { id, name, permissions };
         let record = RoleRecord { role, built_in: false, stamp };
-        self.change_role(move |directory| {
+        self.change_role(caller, move |directory| {
             must_be_free(directory, &record.role.name)?;
             Ok((vec![Change::PutRole(record)], id))
         })
@@ -77,14 +77,14 @@ impl Admin {
     /// If there is none, it is built in or of another version, a field is not valid or the name is taken.
     pub async fn update_role(
         &self,
-        _: &Caller,
+        caller: &Caller,
         key: &str,
         patch: RolePatch,
         if_match: Option<u64>,
     ) -> Result<RoleView, AdminError> {
         let (key, now_ms) = (key.to_owned(), self.now_ms());
         let count_max = self.shared.settings.permissions_per_owner_max;
-        self.change_role(move |directory| {
+        self.change_role(caller, move |directory| {
             let present = changeable(directory, &key, if_match)?;
             let mut role = present.role.clone();
             if let Some(name) = &patch.name {
@@ -113,7 +113,7 @@ impl Admin {
     /// If there is none, it is built in or of another version, or users have it and it is not to be taken from them.
     pub async fn remove_role(
         &self,
-        _: &Caller,
+        caller: &Caller,
         key: &str,
         if_match: Option<u64>,
         removal: RoleRemoval,
@@ -131,15 +131,16 @@ impl Admin {
             changes.push(Change::RemoveRole(id));
             Ok((changes, ()))
         };
-        self.change(plan, |_, ()| ()).await
+        self.change(caller, plan, |_, ()| ()).await
     }
 
     async fn change_role(
         &self,
+        caller: &Caller,
         plan: impl FnOnce(&Directory) -> Result<(Vec<Change>, RoleId), AdminError> + Send + 'static,
     ) -> Result<RoleView, AdminError> {
         let shown = |directory: &Directory, id| directory.role(id).map(|role| view::role(role));
-        let shown = self.change(plan, shown).await?;
+        let shown = self.change(caller, plan, shown).await?;
         shown.ok_or_else(|| AdminError::Internal("a changed role is not there".to_owned()))
     }
 }
@@ -176,10 +177,7 @@ fn must_be_free(directory: &Directory, name: &RoleName) -> Result<(), AdminError
     }
 }
 
-fn role_name(text: &str) -> Result<RoleName, AdminError> {
-    if Uuid::try_parse(text).is_ok() {
-        return Err(AdminError::invalid("name", "looks like an id"));
-    }
+pub(crate) fn role_name(text: &str) -> Result<RoleName, AdminError> {
     RoleName::parse(text).map_err(|error| AdminError::invalid("name", error))
 }
 

@@ -29,6 +29,12 @@ pub struct Settings {
     pub permissions_per_owner_max: usize,
     /// The most roles of one user.
     pub roles_per_user_max: usize,
+    /// What certificates may be issued.
+    pub certificates: CertificateSettings,
+    /// How long bearer tokens are good, and how many there may be.
+    pub tokens: TokenSettings,
+    /// When failed logins lock a user or a source.
+    pub protection: ProtectionSettings,
 }
 
 impl Default for Settings {
@@ -43,6 +49,67 @@ impl Default for Settings {
             password_bytes_max: 1024,
             permissions_per_owner_max: 200_000,
             roles_per_user_max: 1000,
+            certificates: CertificateSettings::default(),
+            tokens: TokenSettings::default(),
+            protection: ProtectionSettings::default(),
+        }
+    }
+}
+
+/// What certificates may be issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateSettings {
+    /// Days of validity where nobody asks for a number; at most `days_max`.
+    pub days_default: u32,
+    /// The most days of validity. The authority's own end is a bound besides.
+    pub days_max: u32,
+    /// The most certificates of one user that are good at the same time.
+    pub per_user_max: usize,
+}
+
+impl Default for CertificateSettings {
+    fn default() -> Self {
+        CertificateSettings { days_default: 365, days_max: 3650, per_user_max: 1000 }
+    }
+}
+
+/// Bounds of bearer tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// Hours a token is good where nobody asks for a number; at most `hours_max`.
+    pub hours_default: u32,
+    /// The most hours a token is good.
+    pub hours_max: u32,
+    /// The most tokens of one user. Full: a new one takes the place of the oldest.
+    pub per_user_max: usize,
+}
+
+impl Default for TokenSettings {
+    fn default() -> Self {
+        TokenSettings { hours_default: 24, hours_max: 8760, per_user_max: 100 }
+    }
+}
+
+/// When failed logins lock a user or a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProtectionSettings {
+    /// Failures in the window that lock a user; 0: none.
+    pub failures_per_user: u32,
+    /// Failures in the window that lock a source address (IPv6: a /64); 0: none.
+    pub failures_per_source: u32,
+    /// The time in which failures add up.
+    pub window: Duration,
+    /// How long the first lock lasts. Each further one without an hour of peace lasts twice the last, up to an hour.
+    pub lockout: Duration,
+}
+
+impl Default for ProtectionSettings {
+    fn default() -> Self {
+        ProtectionSettings {
+            failures_per_user: 10,
+            failures_per_source: 50,
+            window: Duration::from_secs(60),
+            lockout: Duration::from_secs(300),
         }
     }
 }

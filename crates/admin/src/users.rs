@@ -1,14 +1,15 @@
 //! Users: make, show, change, remove. A name is an identity, which certificates and sessions are bound to: it never
 //! changes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use access::{AuthMethod, GrantTypes, PublishPrefix, RoleId, User, UserId, UserName};
 use store::{Change, PasswordRecord, PasswordSlot, Stamp, UserRecord};
-use uuid::Uuid;
 
 use crate::admin::Admin;
 use crate::caller::Caller;
+use crate::certificates;
 use crate::directory::{Account, Directory};
 use crate::error::{AdminError, Kind};
 use crate::model::{GrantTypeModel, NewUser, Page, PageRequest, UserFilter, UserPatch, UserView};
@@ -20,15 +21,71 @@ impl Admin {
     ///
     /// # Errors
     /// If a field is not valid, the password does not fit the policy, a role does not exist or the name is taken.
-    pub async fn create_user(&self, _: &Caller, new: NewUser) -> Result<UserView, AdminError> {
+    pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<UserView, AdminError> {
+        let draft = self.draft(new).await?;
+        let roles_max = self.shared.settings.roles_per_user_max;
+        self.change_user(caller, move |directory| {
+            let id = draft.user.id;
+            Ok((draft.changes(directory, roles_max)?, id))
+        })
+        .await
+    }
+
+    /// Makes several users, or none of them.
+    ///
+    /// # Errors
+    /// [`AdminError::Batch`] with everything that is wrong, item by item; or what is wrong with all of them together.
+    pub async fn create_users(
+        &self,
+        caller: &Caller,
+        new: Vec<NewUser>,
+    ) -> Result<Vec<UserView>, AdminError> {
+        if new.is_empty() || new.len() > USERS_PER_BATCH_MAX {
+            let reason = format!("the list must have 1 to {USERS_PER_BATCH_MAX} users");
+            return Err(AdminError::invalid("users", reason));
+        }
+        let (mut drafts, mut refused) = (Vec::with_capacity(new.len()), Vec::new());
+        let mut names = HashSet::new();
+        for (index, new) in new.into_iter().enumerate() {
+            match self.draft(new).await {
+                Ok(draft) if !names.insert(draft.user.name.clone()) => {
+                    refused.push((index, duplicate(&draft.user.name)));
+                }
+                Ok(draft) => drafts.push((index, draft)),
+                // It is not the item's fault, and the next one would fare no better.
+                Err(error @ (AdminError::Busy | AdminError::Internal(_))) => return Err(error),
+                Err(error) => refused.push((index, error)),
+            }
+        }
+        let roles_max = self.shared.settings.roles_per_user_max;
+        let plan = move |directory: &Directory| {
+            let (mut changes, mut ids) = (Vec::new(), Vec::new());
+            for (index, draft) in drafts {
+                ids.push(draft.user.id);
+                match draft.changes(directory, roles_max) {
+                    Ok(made) => changes.extend(made),
+                    Err(error) => refused.push((index, error)),
+                }
+            }
+            refused.sort_by_key(|(index, _)| *index);
+            if refused.is_empty() { Ok((changes, ids)) } else { Err(AdminError::Batch(refused)) }
+        };
+        let shown = |directory: &Directory, ids: Vec<UserId>| {
+            let accounts = ids.into_iter().filter_map(|id| directory.user(id));
+            accounts.map(|account| view::user(directory, account)).collect()
+        };
+        self.change(caller, plan, shown).await
+    }
+
+    /// Judges and hashes all that needs no look at the others.
+    async fn draft(&self, new: NewUser) -> Result<Draft, AdminError> {
         let settings = &self.shared.settings;
-        let now_ms = self.now_ms();
+        let created_at_ms = self.now_ms();
         let name = user_name(&new.username)?;
         // Before the work of hashing, and again when the change is made.
         must_be_free(&self.shared.directory.read(), &name)?;
-        let id = UserId(permissions::new_uuid()?);
         let user = User {
-            id,
+            id: UserId(permissions::new_uuid()?),
             name,
             grants: new_grants(&new)?,
             publish_prefix: publish_prefix(new.mqtt_publish_prefix.as_deref())?,
@@ -47,18 +104,10 @@ impl Admin {
                 self.check_new_password(&password, user.name.as_str())?;
                 let hash = self.hash_password(password).await?;
                 let slot = PasswordSlot::First;
-                vec![PasswordRecord { slot, hash, created_at_ms: now_ms, expires_at_ms: None }]
+                vec![PasswordRecord { slot, hash, created_at_ms, expires_at_ms: None }]
             }
         };
-        let roles_max = settings.roles_per_user_max;
-        self.change_user(move |directory| {
-            must_be_free(directory, &user.name)?;
-            let roles = roles(directory, &new.roles, roles_max)?;
-            let user = User { roles, ..user };
-            let put = Change::PutUser(UserRecord { user, stamp: Stamp::new(now_ms) });
-            Ok((vec![put, Change::PutPasswords(id, passwords)], id))
-        })
-        .await
+        Ok(Draft { user, passwords, roles: new.roles, created_at_ms })
     }
 
     /// Shows the users, by name.
@@ -74,10 +123,12 @@ impl Admin {
         let directory = self.shared.directory.read();
         if let Some(name) = &filter.username {
             let found: Vec<_> = directory.user_named(name).into_iter().collect();
-            return view::page(found.into_iter(), page, |account| Some(view::user(account)));
+            return view::page(found.into_iter(), page, |account| {
+                Some(view::user(&directory, account))
+            });
         }
         view::page(directory.users(), page, |id| {
-            directory.user(*id).map(|account| view::user(account))
+            directory.user(*id).map(|account| view::user(&directory, account))
         })
     }
 
@@ -87,7 +138,7 @@ impl Admin {
     /// If there is none.
     pub fn show_user(&self, _: &Caller, key: &str) -> Result<UserView, AdminError> {
         let directory = self.shared.directory.read();
-        found(&directory, key).map(|account| view::user(account))
+        found(&directory, key).map(|account| view::user(&directory, account))
     }
 
     /// Changes a user, if it is still of the version that was seen.
@@ -97,7 +148,7 @@ impl Admin {
     /// administrator would be left.
     pub async fn update_user(
         &self,
-        _: &Caller,
+        caller: &Caller,
         key: &str,
         patch: UserPatch,
         if_match: Option<u64>,
@@ -106,7 +157,7 @@ impl Admin {
         let settings = &self.shared.settings;
         let (roles_max, permissions_max) =
             (settings.roles_per_user_max, settings.permissions_per_owner_max);
-        self.change_user(move |directory| {
+        self.change_user(caller, move |directory| {
             let present = seen(directory, &key, if_match)?;
             let mut user = present.user().clone();
             if let Some(grants) = &patch.grant_types {
@@ -134,31 +185,56 @@ impl Admin {
         .await
     }
 
-    /// Removes a user.
+    /// Removes a user and revokes its certificates: nobody may come back by one as a later user of the same name.
     ///
     /// # Errors
-    /// If there is none or it is of another version, or no enabled administrator would be left.
+    /// If there is none or it is of another version, no enabled administrator would be left, or the revocation list
+    /// cannot be written (the user is gone then, and its certificates let nobody in).
     pub async fn remove_user(
         &self,
-        _: &Caller,
+        caller: &Caller,
         key: &str,
         if_match: Option<u64>,
     ) -> Result<(), AdminError> {
-        let key = key.to_owned();
+        let (key, now_ms) = (key.to_owned(), self.now_ms());
         let plan = move |directory: &Directory| {
             let id = seen(directory, &key, if_match)?.user().id;
-            Ok((vec![Change::RemoveUser(id)], ()))
+            let mut changes = certificates::revoke_all(directory, id, now_ms);
+            changes.push(Change::RemoveUser(id));
+            Ok((changes, ()))
         };
-        self.change(plan, |_, ()| ()).await
+        self.change_and_revoke(caller, plan, |_, ()| ()).await
     }
 
     pub(crate) async fn change_user(
         &self,
+        caller: &Caller,
         plan: impl FnOnce(&Directory) -> Result<(Vec<Change>, UserId), AdminError> + Send + 'static,
     ) -> Result<UserView, AdminError> {
-        let shown = |directory: &Directory, id| directory.user(id).map(|it| view::user(it));
-        let shown = self.change(plan, shown).await?;
+        let shown =
+            |directory: &Directory, id| directory.user(id).map(|it| view::user(directory, it));
+        let shown = self.change(caller, plan, shown).await?;
         shown.ok_or_else(|| AdminError::Internal("a changed user is not there".to_owned()))
+    }
+}
+
+/// A user to be made, but for its roles.
+struct Draft {
+    user: User,
+    passwords: Vec<PasswordRecord>,
+    /// Ids or names.
+    roles: Vec<String>,
+    created_at_ms: u64,
+}
+
+impl Draft {
+    fn changes(self, directory: &Directory, roles_max: usize) -> Result<Vec<Change>, AdminError> {
+        must_be_free(directory, &self.user.name)?;
+        let id = self.user.id;
+        let roles = roles(directory, &self.roles, roles_max)?;
+        let user = User { roles, ..self.user };
+        let put = Change::PutUser(UserRecord { user, stamp: Stamp::new(self.created_at_ms) });
+        Ok(vec![put, Change::PutPasswords(id, self.passwords)])
     }
 }
 
@@ -186,22 +262,20 @@ fn seen<'d>(
 fn must_be_free(directory: &Directory, name: &UserName) -> Result<(), AdminError> {
     match directory.user_named(name.as_str()) {
         None => Ok(()),
-        Some(_) => Err(AdminError::Duplicate {
-            kind: Kind::User,
-            field: "username",
-            value: name.as_str().to_owned(),
-        }),
+        Some(_) => Err(duplicate(name)),
     }
 }
 
-fn user_name(text: &str) -> Result<UserName, AdminError> {
-    if Uuid::try_parse(text).is_ok() {
-        return Err(AdminError::invalid("username", "looks like an id"));
-    }
+fn duplicate(name: &UserName) -> AdminError {
+    let value = name.as_str().to_owned();
+    AdminError::Duplicate { kind: Kind::User, field: "username", value }
+}
+
+pub(crate) fn user_name(text: &str) -> Result<UserName, AdminError> {
     UserName::parse(text).map_err(|error| AdminError::invalid("username", error))
 }
 
-fn publish_prefix(text: Option<&str>) -> Result<Option<PublishPrefix>, AdminError> {
+pub(crate) fn publish_prefix(text: Option<&str>) -> Result<Option<PublishPrefix>, AdminError> {
     let parsed = text.map(PublishPrefix::parse).transpose();
     parsed.map_err(|error| AdminError::invalid("mqttPublishPrefix", error))
 }
@@ -219,7 +293,7 @@ fn new_grants(new: &NewUser) -> Result<GrantTypes, AdminError> {
     Ok(grants)
 }
 
-fn grant_types(asked: &[GrantTypeModel]) -> Result<GrantTypes, AdminError> {
+pub(crate) fn grant_types(asked: &[GrantTypeModel]) -> Result<GrantTypes, AdminError> {
     if asked.is_empty() {
         let reason = "is empty: the user could not prove itself (to keep it out, disable it)";
         return Err(AdminError::invalid("grantTypes", reason));
@@ -254,3 +328,6 @@ fn roles(
     }
     Ok(roles)
 }
+
+/// The most users that are made at once: each costs the hash of its password.
+const USERS_PER_BATCH_MAX: usize = 1000;

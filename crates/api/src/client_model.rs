@@ -2,7 +2,7 @@
 
 use access::AuthMethod;
 use admin::model::Time;
-use broker::{ClientView, SubscriptionView};
+use broker::{CertificateName, ClientView, SubscriptionView};
 use mqtt::{ProtocolVersion, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -26,6 +26,12 @@ pub struct ClientModel {
     pub connected: bool,
     /// How the user proved itself: `password`, `certificate`, both joined by `+`, or `anonymous`.
     pub auth_method: String,
+    /// `TLSv1.2` or `TLSv1.3`, if the connection is encrypted.
+    pub tls_version: Option<&'static str>,
+    /// The cipher suite, if the connection is encrypted.
+    pub cipher: Option<&'static str>,
+    /// The certificate that the client gave, if one was asked for.
+    pub certificate: Option<ClientCertificateModel>,
     /// MQTT version: `3.1`, `3.1.1` or `5.0`.
     pub protocol_version: &'static str,
     /// Whether the connection began with a new session.
@@ -54,6 +60,16 @@ pub struct ClientModel {
     pub dropped: u64,
 }
 
+/// The certificate that a client gave in its TLS handshake.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCertificateModel {
+    /// SHA-256 of its DER in lower-case hexadecimal digits.
+    pub fingerprint: String,
+    /// When its validity ends, and the connection with it.
+    pub expires_at: Time,
+}
+
 /// A subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -69,6 +85,7 @@ pub struct SubscriptionModel {
 impl From<&ClientView> for ClientModel {
     fn from(view: &ClientView) -> ClientModel {
         let time = |at: Timestamp| Time(at.0);
+        let security = view.security.as_deref();
         ClientModel {
             user: view.user_name.as_str().to_owned(),
             user_id: view.user.0,
@@ -76,6 +93,11 @@ impl From<&ClientView> for ClientModel {
             address: view.address.to_string(),
             listener: view.listener.to_string(),
             connected: view.connected,
+            tls_version: security.map(|security| security.protocol),
+            cipher: security.map(|security| security.cipher),
+            certificate: security
+                .and_then(|security| security.certificate.as_ref())
+                .map(ClientCertificateModel::from),
             auth_method: auth_method(&view.auth_methods),
             protocol_version: match view.version {
                 ProtocolVersion::V31 => "3.1",
@@ -94,6 +116,16 @@ impl From<&ClientView> for ClientModel {
             messages_in: view.traffic.messages_in,
             messages_out: view.traffic.messages_out,
             dropped: view.traffic.dropped,
+        }
+    }
+}
+
+impl From<&CertificateName> for ClientCertificateModel {
+    fn from(name: &CertificateName) -> ClientCertificateModel {
+        let digits = name.fingerprint.iter().map(|byte| format!("{byte:02x}"));
+        ClientCertificateModel {
+            fingerprint: digits.collect(),
+            expires_at: Time(name.not_after_s.saturating_mul(1000)),
         }
     }
 }

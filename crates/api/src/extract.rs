@@ -1,18 +1,22 @@
 //! What handlers take from a request. Each of them answers with a problem document if the request does not have it.
 
-use admin::Caller;
+use std::convert::Infallible;
+use std::net::Ipv6Addr;
+
+use admin::{Caller, PeerAddress};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use crate::problem::{Kind, Problem};
 
 /// Who asks. The listener that took the request says so; a request that nobody vouches for is refused.
 #[derive(Debug, Clone)]
-pub(crate) struct CalledBy(pub(crate) Caller);
+pub struct CalledBy(pub Caller);
 
 impl<S: Send + Sync> FromRequestParts<S> for CalledBy {
     type Rejection = Problem;
@@ -33,15 +37,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::new(
-                Kind::UnsupportedMediaType,
-                "the body must be JSON: send `Content-Type: application/json`",
-            ));
-        }
-        let bytes = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
-        parse(&bytes).map(Body)
+        parse(&json_bytes(request, state).await?).map(Body)
     }
+}
+
+async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    if !is_json(request.headers()) {
+        return Err(Problem::new(
+            Kind::UnsupportedMediaType,
+            "the body must be JSON: send `Content-Type: application/json`",
+        ));
+    }
+    Bytes::from_request(request, state).await.map_err(|error| unread(&error))
 }
 
 /// A form in a browser can send other types to other sites without asking, but not this one.
@@ -71,15 +78,18 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let error = error.into_inner();
-        let detail = error.to_string();
-        match name_field(&path, &detail) {
-            Some(field) if error.is_data() => Problem::in_field(Kind::BadRequest, field, detail),
-            _ => Problem::new(Kind::BadRequest, detail),
-        }
+        bad_json(&path, &error.into_inner())
     })?;
     json.end().map_err(|error| Problem::new(Kind::BadRequest, error.to_string()))?;
     Ok(value)
+}
+
+fn bad_json(path: &str, error: &serde_json::Error) -> Problem {
+    let detail = error.to_string();
+    match name_field(path, &detail) {
+        Some(field) if error.is_data() => Problem::in_field(Kind::BadRequest, field, detail),
+        _ => Problem::new(Kind::BadRequest, detail),
+    }
 }
 
 /// The field that an error of serde is about. A missing one is named by the message only, since the path
@@ -128,6 +138,84 @@ fn bad_query(text: &str) -> Problem {
     }
 }
 
+/// A UUID has several spellings, but a permission names one path: only the spelling that the API itself uses means
+/// anything, or a deny of one could be passed by in another.
+async fn must_be_canonical<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<(), Problem> {
+    let Ok(params) = RawPathParams::from_request_parts(parts, state).await else { return Ok(()) };
+    for (name, value) in &params {
+        let id = Uuid::try_parse(value).map(|id| id.to_string());
+        if ID_PARAMETERS.contains(&name) && id.as_deref() != Ok(value) {
+            return Err(Problem::new(Kind::NotFound, "the id in the path is not one of ours"));
+        }
+    }
+    Ok(())
+}
+
+/// Parts of paths that are ids.
+const ID_PARAMETERS: [&str; 2] = ["id", "tokenId"];
+
+/// Where the request comes from, as far as the listener says so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) PeerAddress);
+
+impl Peer {
+    pub(crate) fn of(extensions: &Extensions) -> Peer {
+        if let Some(peer) = extensions.get::<PeerAddress>() {
+            return Peer(*peer);
+        }
+        match extensions.get::<Caller>() {
+            Some(Caller::LocalOwner) => Peer(PeerAddress::Local),
+            // Nobody knows: all of those are one source.
+            _ => Peer(PeerAddress::Network((Ipv6Addr::UNSPECIFIED, 0).into())),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Peer, Infallible> {
+        Ok(Peer::of(&parts.extensions))
+    }
+}
+
+/// A JSON body that is one object, or a list of them.
+#[derive(Debug)]
+pub(crate) enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OneOrMany<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<OneOrMany<T>, Problem> {
+        let bytes = json_bytes(request, state).await?;
+        if !bytes.trim_ascii_start().starts_with(b"[") {
+            return parse(&bytes).map(OneOrMany::One);
+        }
+        let items: Vec<serde_json::Value> = serde_json::from_slice(&bytes)
+            .map_err(|error| Problem::new(Kind::BadRequest, error.to_string()))?;
+        let (mut parsed, mut refused) = (Vec::with_capacity(items.len()), Vec::new());
+        for (index, item) in items.into_iter().enumerate() {
+            // As with one alone: serde would take an array for an object.
+            let item = if item.is_object() { item } else { serde_json::Value::Null };
+            match serde_path_to_error::deserialize(item) {
+                Ok(item) => parsed.push(item),
+                Err(error) => {
+                    let path = error.path().to_string();
+                    refused.push((index, bad_json(&path, &error.into_inner())));
+                }
+            }
+        }
+        if refused.is_empty() {
+            Ok(OneOrMany::Many(parsed))
+        } else {
+            Err(Problem::in_items(refused))
+        }
+    }
+}
+
 /// The variable parts of the path.
 #[derive(Debug)]
 pub(crate) struct Path<T>(pub(crate) T);
@@ -137,6 +225,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 
     /// A path that names nothing that could exist (an id that is no UUID) names nothing that exists.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Path<T>, Problem> {
+        must_be_canonical(parts, state).await?;
         axum::extract::Path::<T>::from_request_parts(parts, state)
             .await
             .map(|axum::extract::Path(path)| Path(path))

@@ -1,12 +1,14 @@
 //! The HTTP API over the use cases; the same router serves REST and the admin socket.
 //!
-//! A listener puts the [`admin::Caller`] that it vouches for into each request's extensions; a request without one is
-//! refused. Every error is a problem document (RFC 9457), the router's own ones too, and the OpenAPI document is made
+//! A listener puts the [`admin::Caller`] that it vouches for into each request's extensions, or else the
+//! [`admin::PeerAddress`] of whoever asks, who then has to show a bearer token. Every error is a problem document (RFC 9457), the router's own ones too, and the OpenAPI document is made
 //! from the handlers, so that it cannot describe another API than this one.
 
 mod client_model;
 mod clients;
 mod extract;
+mod guard;
+mod issued_model;
 mod paging;
 mod problem;
 mod routes;
@@ -16,11 +18,13 @@ use admin::Admin;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
-pub use client_model::{ClientModel, SubscriptionModel};
+pub use client_model::{ClientCertificateModel, ClientModel, SubscriptionModel};
 pub use clients::{ClientRequest, Clients, Unavailable};
-pub use problem::Problem;
+pub use extract::CalledBy;
+pub use problem::{ItemProblem, Problem};
 
 /// What the handlers work on.
 #[derive(Clone)]
@@ -33,13 +37,20 @@ pub struct ApiState {
 
 /// The whole API.
 pub fn router(state: ApiState) -> Router {
-    let (router, document) = routes();
-    router
-        .merge(routes::openapi::router(document))
+    let admin = state.admin.clone();
+    let router = routes()
+        .0
         .fallback(routes::fallback::not_found)
         .method_not_allowed_fallback(routes::fallback::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(state)
+        .with_state(state);
+    guarded(&admin, router)
+}
+
+/// A router whose paths, and those that it does not have, are for whoever has the permission: what a listener serves
+/// beside the API.
+pub fn guarded(admin: &Admin, router: Router) -> Router {
+    router.layer(axum::middleware::from_fn_with_state(admin.clone(), guard::judge))
 }
 
 /// The OpenAPI 3.1 document of the API.
@@ -52,20 +63,41 @@ fn routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(routes::users::router())
         .merge(routes::roles::router())
+        .merge(routes::certificates::router())
+        .merge(routes::login::router())
+        .merge(routes::tokens::router())
+        .merge(routes::locks::router())
         .merge(routes::permissions::router())
         .merge(routes::clients::router())
         .merge(routes::explain::router())
+        .merge(routes::audit::router())
+        .merge(routes::policy::router())
         .merge(routes::health::router())
+        .merge(routes::openapi::router())
         .split_for_parts()
 }
 
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Countersign",
-    description = "Users, roles, permissions and live clients of an MQTT broker.",
+    description = "Users, roles, permissions, certificates and live clients of an MQTT broker.",
     license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")
-))]
+), security(("bearer" = [])), modifiers(&Bearer))]
 struct Document;
+
+/// How a caller shows who it is.
+struct Bearer;
+
+impl utoipa::Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = Http::builder()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A token from `POST /api/login`."))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
 
 /// The largest body of a request, in bytes: a role with 100,000 permissions fits.
 pub const BODY_BYTES_MAX: usize = 32 << 20;

@@ -1,6 +1,8 @@
 //! Problem documents (RFC 9457): the one shape of every error of this API.
 
-use admin::AdminError;
+use std::num::NonZeroU16;
+
+use admin::{AdminError, LoginRefused, TokenRefused};
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -29,6 +31,35 @@ pub struct Problem {
     /// The same as a JSON pointer: `#/permissions/2/resource`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pointer: Option<String>,
+    /// Of a list, what is wrong item by item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<ItemProblem>>)]
+    errors: Option<Box<Items>>,
+    /// For the header `Retry-After`, in seconds.
+    #[serde(skip)]
+    retry_after_s: Option<NonZeroU16>,
+}
+
+/// Boxed, since few problems have any.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+struct Items(Vec<ItemProblem>);
+
+/// What is wrong with one item of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ItemProblem {
+    /// Its place in the list, from 0.
+    index: usize,
+    /// What kind of problem it is; stable, for programs.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// What is wrong.
+    detail: String,
+    /// The field of the item that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// The same as a JSON pointer into the list.
+    pointer: String,
 }
 
 /// The kinds of problems.
@@ -36,12 +67,16 @@ pub struct Problem {
 pub(crate) enum Kind {
     BadRequest,
     Unauthenticated,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     Duplicate,
+    Locked,
     InUse,
     LastAdministrator,
     BuiltIn,
+    NoCertificateGrant,
+    CannotIssue,
     Stale,
     TooLarge,
     UnsupportedMediaType,
@@ -52,57 +87,64 @@ pub(crate) enum Kind {
 impl Kind {
     /// Type, title and status of a kind.
     fn face(self) -> (&'static str, &'static str, StatusCode) {
+        use StatusCode as Code;
         match self {
             Kind::BadRequest => {
-                ("urn:countersign:problem:bad-request", "Bad request", StatusCode::BAD_REQUEST)
+                ("urn:countersign:problem:bad-request", "Bad request", Code::BAD_REQUEST)
             }
-            Kind::Unauthenticated => (
-                "urn:countersign:problem:unauthenticated",
-                "Not authenticated",
-                StatusCode::UNAUTHORIZED,
-            ),
-            Kind::NotFound => {
-                ("urn:countersign:problem:not-found", "Not found", StatusCode::NOT_FOUND)
+            Kind::Unauthenticated => {
+                ("urn:countersign:problem:unauthenticated", "Not authenticated", Code::UNAUTHORIZED)
             }
+            Kind::Forbidden => {
+                ("urn:countersign:problem:forbidden", "Not permitted", Code::FORBIDDEN)
+            }
+            Kind::NotFound => ("urn:countersign:problem:not-found", "Not found", Code::NOT_FOUND),
             Kind::MethodNotAllowed => (
                 "urn:countersign:problem:method-not-allowed",
                 "Method not allowed",
-                StatusCode::METHOD_NOT_ALLOWED,
+                Code::METHOD_NOT_ALLOWED,
             ),
             Kind::Duplicate => {
-                ("urn:countersign:problem:duplicate", "Exists already", StatusCode::CONFLICT)
+                ("urn:countersign:problem:duplicate", "Exists already", Code::CONFLICT)
             }
-            Kind::InUse => ("urn:countersign:problem:in-use", "In use", StatusCode::CONFLICT),
-            Kind::LastAdministrator => (
-                "urn:countersign:problem:last-administrator",
-                "Last administrator",
-                StatusCode::CONFLICT,
+            Kind::Locked => (
+                "urn:countersign:problem:locked",
+                "Too many failed logins",
+                Code::TOO_MANY_REQUESTS,
             ),
-            Kind::BuiltIn => ("urn:countersign:problem:built-in", "Built in", StatusCode::CONFLICT),
-            Kind::Stale => (
-                "urn:countersign:problem:stale",
-                "Changed meanwhile",
-                StatusCode::PRECONDITION_FAILED,
+            Kind::InUse => ("urn:countersign:problem:in-use", "In use", Code::CONFLICT),
+            Kind::LastAdministrator => {
+                ("urn:countersign:problem:last-administrator", "Last administrator", Code::CONFLICT)
+            }
+            Kind::BuiltIn => ("urn:countersign:problem:built-in", "Built in", Code::CONFLICT),
+            Kind::NoCertificateGrant => (
+                "urn:countersign:problem:no-certificate-grant",
+                "No grant type certificate",
+                Code::CONFLICT,
             ),
-            Kind::TooLarge => (
-                "urn:countersign:problem:too-large",
-                "Body too large",
-                StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::CannotIssue => (
+                "urn:countersign:problem:cannot-issue",
+                "No certificate can be issued",
+                Code::CONFLICT,
             ),
+            Kind::Stale => {
+                ("urn:countersign:problem:stale", "Changed meanwhile", Code::PRECONDITION_FAILED)
+            }
+            Kind::TooLarge => {
+                ("urn:countersign:problem:too-large", "Body too large", Code::PAYLOAD_TOO_LARGE)
+            }
             Kind::UnsupportedMediaType => (
                 "urn:countersign:problem:unsupported-media-type",
                 "Unsupported media type",
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                Code::UNSUPPORTED_MEDIA_TYPE,
             ),
-            Kind::Internal => (
-                "urn:countersign:problem:internal",
-                "Internal error",
-                StatusCode::INTERNAL_SERVER_ERROR,
-            ),
+            Kind::Internal => {
+                ("urn:countersign:problem:internal", "Internal error", Code::INTERNAL_SERVER_ERROR)
+            }
             Kind::Unavailable => (
                 "urn:countersign:problem:unavailable",
                 "Not available now",
-                StatusCode::SERVICE_UNAVAILABLE,
+                Code::SERVICE_UNAVAILABLE,
             ),
         }
     }
@@ -112,7 +154,16 @@ impl Problem {
     /// A problem with the request as a whole.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Problem {
         let (kind, title, status) = kind.face();
-        Problem { kind, title, status, detail: detail.into(), field: None, pointer: None }
+        Problem {
+            kind,
+            title,
+            status,
+            detail: detail.into(),
+            field: None,
+            pointer: None,
+            errors: None,
+            retry_after_s: None,
+        }
     }
 
     /// A problem with one field of the body.
@@ -124,6 +175,41 @@ impl Problem {
         let field = field.into();
         let pointer = Some(pointer(&field));
         Problem { field: Some(field), pointer, ..Problem::new(kind, detail) }
+    }
+
+    /// Too many failed logins, for so long.
+    pub(crate) fn locked(retry_after_ms: u64) -> Problem {
+        let seconds = u16::try_from(retry_after_ms.div_ceil(1000)).unwrap_or(u16::MAX);
+        let retry_after_s = Some(NonZeroU16::new(seconds).unwrap_or(NonZeroU16::MIN));
+        Problem {
+            retry_after_s,
+            ..Problem::new(Kind::Locked, "too many failed logins: try again later")
+        }
+    }
+
+    /// Problems with items of a list, none of which was made.
+    pub(crate) fn in_items(items: Vec<(usize, Problem)>) -> Problem {
+        let detail = match items.as_slice() {
+            [(index, one)] => format!("item {index}: {}; nothing was made", one.detail),
+            all => format!("{} items are refused, and nothing was made", all.len()),
+        };
+        // One kind for all is the kind of the whole.
+        let first = items.first().map(|(_, problem)| (problem.kind, problem.title, problem.status));
+        let is_same =
+            |(_, problem): &(usize, Problem)| first.is_some_and(|(kind, ..)| problem.kind == kind);
+        let mut problem = Problem::new(Kind::BadRequest, detail);
+        if let Some((kind, title, status)) = first.filter(|_| items.iter().all(is_same)) {
+            problem = Problem { kind, title, status, ..problem };
+        }
+        let errors = items.into_iter().map(|(index, item)| item.at(index)).collect();
+        problem.errors = Some(Box::new(Items(errors)));
+        problem
+    }
+
+    fn at(self, index: usize) -> ItemProblem {
+        let within = self.pointer.as_deref().and_then(|pointer| pointer.strip_prefix("#"));
+        let pointer = format!("#/{index}{}", within.unwrap_or_default());
+        ItemProblem { index, kind: self.kind, detail: self.detail, field: self.field, pointer }
     }
 
     /// A problem with one parameter of the query, to which no JSON pointer points.
@@ -161,6 +247,11 @@ impl From<AdminError> for Problem {
         let detail = error.to_string();
         match error {
             AdminError::NotFound { .. } => Problem::new(Kind::NotFound, detail),
+            AdminError::Locked { retry_after_ms } => Problem::locked(retry_after_ms),
+            AdminError::Batch(items) => Problem::in_items(
+                items.into_iter().map(|(index, error)| (index, Problem::from(error))).collect(),
+            ),
+            AdminError::Forbidden(_) => Problem::new(Kind::Forbidden, detail),
             AdminError::Duplicate { field, .. } => {
                 Problem::in_field(Kind::Duplicate, field, detail)
             }
@@ -170,9 +261,14 @@ impl From<AdminError> for Problem {
             AdminError::InUse { .. } => Problem::new(Kind::InUse, detail),
             AdminError::LastAdministrator => Problem::new(Kind::LastAdministrator, detail),
             AdminError::BuiltIn { .. } => Problem::new(Kind::BuiltIn, detail),
+            AdminError::NoCertificateGrant { .. } => Problem::new(Kind::NoCertificateGrant, detail),
+            AdminError::CannotIssue(_) => Problem::new(Kind::CannotIssue, detail),
             AdminError::Stale { .. } => Problem::new(Kind::Stale, detail),
             AdminError::Busy => Problem::new(Kind::Unavailable, detail),
-            AdminError::Store(_) | AdminError::Hash(_) | AdminError::Internal(_) => {
+            AdminError::Store(_)
+            | AdminError::Hash(_)
+            | AdminError::Pki(_)
+            | AdminError::Internal(_) => {
                 // What a database or the system says is for the operator, not for whoever sent the request.
                 tracing::error!(error = %detail, "an API call failed");
                 Problem::new(
@@ -180,6 +276,22 @@ impl From<AdminError> for Problem {
                     "the change or question failed: the server's log says why",
                 )
             }
+        }
+    }
+}
+
+impl From<TokenRefused> for Problem {
+    /// What is wrong with a name and password is for the log, not for whoever sent them.
+    fn from(refused: TokenRefused) -> Problem {
+        match refused {
+            TokenRefused::Admin(error) => Problem::from(error),
+            TokenRefused::Login(LoginRefused::Locked { retry_after, .. }) => {
+                Problem::locked(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX))
+            }
+            TokenRefused::Login(LoginRefused::Busy(_)) => Problem::from(AdminError::Busy),
+            TokenRefused::Login(
+                LoginRefused::BadCredentials(_) | LoginRefused::NotAuthorized(_),
+            ) => Problem::new(Kind::Unauthenticated, "bad user name or password"),
         }
     }
 }
@@ -202,6 +314,9 @@ impl IntoResponse for Problem {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.get()));
         }
         (self.status, headers, Json(self)).into_response()
     }

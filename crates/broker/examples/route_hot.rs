@@ -60,7 +60,11 @@ impl Bench {
         let mut engine = Engine::new(ShardId(0), hub);
         let mut connect = |client_id: &str| {
             let connect = Box::new(Connect::new(ProtocolVersion::V311, client_id));
-            let peer = Peer { address: ([127, 0, 0, 1], 1).into(), listener: "mqtt".into() };
+            let peer = Peer {
+                address: ([127, 0, 0, 1], 1).into(),
+                listener: "mqtt".into(),
+                security: None,
+            };
             let attach = Attach { connect, assigned_client_id: None, peer };
             engine.attach(proof.clone(), attach, NOW).expect("attached")
         };

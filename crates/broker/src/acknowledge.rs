@@ -12,11 +12,11 @@ use crate::message::Delivery;
 use crate::record::Record;
 
 impl Engine {
-    pub(crate) fn receive_puback(&mut self, id: ConnectionId, ack: &Ack, now: Timestamp) {
+    pub(crate) fn receive_puback(&mut self, id: ConnectionId, packet_id: PacketId, now: Timestamp) {
         let Some(session) = self.shard.sessions.online_mut(id) else { return };
         let place = session.identity.place;
-        match session.outbound.puback(ack.packet_id) {
-            Ok(delivery) => self.shard.delivered(place, ack.packet_id, delivery.as_ref(), now),
+        match session.outbound.puback(packet_id) {
+            Ok(delivery) => self.shard.delivered(place, packet_id, delivery.as_ref(), now),
             Err(error) => self.end_by_wrong_ack(id, error, now),
         }
     }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use access::{AuthMethod, UserId, UserName};
 use mqtt::{ProtocolVersion, Qos, Timestamp};
 
+use crate::identity::Security;
+
 /// One session, online or offline.
 #[derive(Debug, Clone)]
 pub struct ClientView {
@@ -19,6 +21,8 @@ pub struct ClientView {
     pub address: SocketAddr,
     /// Listener of the (last) connection.
     pub listener: Arc<str>,
+    /// How the (last) connection was protected, if it was.
+    pub security: Option<Arc<Security>>,
     /// Whether there is a connection now.
     pub connected: bool,
     /// How the user proved itself.

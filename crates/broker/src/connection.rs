@@ -1,11 +1,13 @@
 //! The part of a session that lasts as long as its network connection.
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 
 use access::PublishPermit;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use mqtt::{InboundAliases, KeepAlive, OutboundAliases, ProtocolVersion, Timestamp};
+use topic::TopicName;
 
 use crate::client_view::Traffic;
 use crate::identity::{ConnectionId, ShardId};
@@ -65,18 +67,29 @@ pub(crate) struct Pressure {
 #[derive(Debug)]
 pub(crate) struct PermitCache {
     policy_generation: u64,
-    by_topic: HashMap<Box<str>, CachedTopic, FixedState>,
+    entries: Vec<CachedTopic>,
+    /// Indices of `entries` by the topic as sent.
+    by_topic: HashTable<usize>,
+    /// Of the entry that was asked for last: most publishers ask for it again.
+    last: usize,
 }
 
 #[derive(Debug)]
 pub(crate) struct CachedTopic {
+    /// Before the publish prefix was added.
+    as_sent: TopicName,
     pub(crate) permit: PublishPermit,
     pub(crate) route: RouteIndex,
 }
 
 impl PermitCache {
     pub(crate) fn new() -> PermitCache {
-        PermitCache { policy_generation: 0, by_topic: HashMap::with_hasher(FixedState::default()) }
+        PermitCache {
+            policy_generation: 0,
+            entries: Vec::new(),
+            by_topic: HashTable::new(),
+            last: 0,
+        }
     }
 
     pub(crate) fn get(
@@ -85,21 +98,64 @@ impl PermitCache {
         policy_generation: u64,
     ) -> Option<&mut CachedTopic> {
         if self.policy_generation != policy_generation {
-            self.by_topic = HashMap::with_hasher(FixedState::default());
+            self.clear();
             self.policy_generation = policy_generation;
         }
-        self.by_topic.get_mut(as_sent)
+        let is_last =
+            self.entries.get(self.last).is_some_and(|entry| entry.as_sent.as_str() == as_sent);
+        if !is_last {
+            let is_it = |index: &usize| {
+                self.entries.get(*index).is_some_and(|entry| entry.as_sent.as_str() == as_sent)
+            };
+            self.last = *self.by_topic.find(hash(as_sent), is_it)?;
+        }
+        self.entries.get_mut(self.last)
     }
 
-    pub(crate) fn put(&mut self, as_sent: &str, cached: CachedTopic, topics_max: usize) {
+    /// Remembers a topic that [`PermitCache::get`] has not found.
+    pub(crate) fn put(
+        &mut self,
+        as_sent: &str,
+        permit: PublishPermit,
+        route: RouteIndex,
+        topics_max: usize,
+    ) {
         if as_sent.len() > CACHED_TOPIC_BYTES_MAX {
             return;
         }
-        if self.by_topic.len() >= topics_max {
-            self.by_topic.clear();
+        // Without a prefix both are the same, and share their text.
+        let topic = permit.topic();
+        let shared = (topic.as_str() == as_sent).then(|| topic.clone());
+        let Some(as_sent) = shared.or_else(|| TopicName::parse(as_sent).ok()) else { return };
+        if self.entries.len() >= topics_max {
+            self.clear();
         }
-        self.by_topic.insert(as_sent.into(), cached);
+        self.last = self.entries.len();
+        let rehash = |index: &usize| {
+            self.entries.get(*index).map_or(0, |entry| hash(entry.as_sent.as_str()))
+        };
+        self.by_topic.insert_unique(hash(as_sent.as_str()), self.last, rehash);
+        self.entries.push(CachedTopic { as_sent, permit, route });
     }
+
+    /// Makes `known` the topic that was sent last, if it is remembered.
+    pub(crate) fn recall(&self, known: &mut Option<TopicName>) {
+        let Some(CachedTopic { as_sent, .. }) = self.entries.get(self.last) else { return };
+        let is_same =
+            known.as_ref().is_some_and(|known| std::ptr::eq(known.as_str(), as_sent.as_str()));
+        if !is_same {
+            *known = Some(as_sent.clone());
+        }
+    }
+
+    fn clear(&mut self) {
+        self.entries = Vec::new();
+        self.by_topic = HashTable::new();
+    }
+}
+
+fn hash(topic: &str) -> u64 {
+    FixedState::default().hash_one(topic)
 }
 
 /// Longer topics are judged each time, so that the cache's memory is bounded.

@@ -19,12 +19,14 @@ use crate::report::DropRule;
 use crate::round::Round;
 use crate::routes::{Route, Target, TargetOptions};
 use crate::session::Session;
-use crate::shard_message::{Body, PublishBatch};
+use crate::shard_message::PublishBatch;
 
 /// What the receivers of one message share: made when the first needs it.
 #[derive(Default)]
 struct Copies {
     message: Option<Arc<Message>>,
+    /// There is one receiver, which may have the message for itself.
+    is_single: bool,
     /// Whether frames are worth keeping: there is more than one receiver.
     is_fan_out: bool,
     /// QoS 0 frames without identifiers in `Shard::frames`, by [`frame_kind`].
@@ -33,6 +35,9 @@ struct Copies {
 
 impl Copies {
     fn message(&mut self, publication: &Publication<'_>) -> Arc<Message> {
+        if self.is_single {
+            return self.message.take().unwrap_or_else(|| publication.to_message());
+        }
         Arc::clone(self.message.get_or_insert_with(|| publication.to_message()))
     }
 }
@@ -48,8 +53,9 @@ impl Shard {
     ) {
         let source = publication.source.map(|id| (self.id, id));
         let is_fan_out = route.local.len() > 1;
+        let is_single = route.local.len() + route.remote.len() + route.shared.len() == 1;
         self.frames.clear();
-        let mut copies = Copies { message, is_fan_out, ..Copies::default() };
+        let mut copies = Copies { message, is_single, is_fan_out, ..Copies::default() };
         for target in &route.local {
             self.deliver(target, publication, &mut copies, source, now);
         }
@@ -76,6 +82,7 @@ impl Shard {
             self.frames.clear();
             let mut copies = Copies {
                 message: message.map(Arc::clone),
+                is_single: group.targets.len() == 1,
                 is_fan_out: group.targets.len() > 1,
                 ..Copies::default()
             };
@@ -88,7 +95,9 @@ impl Shard {
                 self.round.persist(Record::ForwardRemove(way));
             }
         });
-        self.round.send(batch.origin, Body::Delivered(self.id, batch.window_bytes()));
+        // Its publishers wait for half of the window.
+        let least = self.hub.limits().shard_window_bytes / 4;
+        self.round.tell_delivered(batch.origin, batch.window_bytes(), least);
     }
 
     /// Puts a message at the end of the session's queue, by the rules of a full one.
@@ -113,6 +122,9 @@ impl Shard {
 
     /// Sends what waits, as far as the client's window and the outbox allow.
     pub(crate) fn pump(&mut self, place: SessionRef, now: Timestamp) {
+        if self.sessions.get(place).is_none_or(|session| !session.has_waiting()) {
+            return;
+        }
         self.resend(place, now);
         self.pump_backlog(place, now);
         let Shard { sessions, round, hub, .. } = self;
@@ -280,11 +292,10 @@ impl Shard {
         publication: &Publication<'_>,
         copies: &mut Copies,
     ) {
-        let message = (publication.qos > Qos::AtMostOnce).then(|| copies.message(publication));
-        let way = message
-            .as_ref()
-            .and_then(|message| self.record_forward(shard, targets, publication, message));
-        let on_way = self.round.forward(shard, route, targets, publication, message.as_ref(), way);
+        let way = self.record_forward(shard, targets, publication, copies);
+        // What nobody keeps here is copied: the other shard makes and frees its own message.
+        let message = copies.message.as_ref().filter(|_| publication.qos > Qos::AtMostOnce);
+        let on_way = self.round.forward(shard, route, targets, publication, message, way);
         if on_way > self.hub.limits().shard_window_bytes
             && let Some(id) = publication.source
             && self.round.wait_for(shard, id)
@@ -301,9 +312,9 @@ impl Shard {
         shard: ShardId,
         targets: &[Target],
         publication: &Publication<'_>,
-        message: &Arc<Message>,
+        copies: &mut Copies,
     ) -> Option<Way> {
-        if self.hub.limits().persistence == Persistence::Off {
+        if publication.qos == Qos::AtMostOnce || self.hub.limits().persistence == Persistence::Off {
             return None;
         }
         let stored = |target: &Target| {
@@ -312,6 +323,7 @@ impl Shard {
             if qos == Qos::AtMostOnce || !target.session.is_durable.load(Ordering::Relaxed) {
                 return None;
             }
+            let message = copies.message.get_or_insert_with(|| publication.to_message());
             let delivery = StoredDelivery {
                 qos,
                 retain: publication.retain && options.retain_as_published,
@@ -342,6 +354,14 @@ impl Shard {
 }
 
 impl Session {
+    /// Whether there is anything that might go out now: for most acknowledgements there is not.
+    fn has_waiting(&self) -> bool {
+        let has_backlog = |connection: &Connection| !connection.backlog.is_empty();
+        !self.queue.is_empty()
+            || self.outbound.is_resend_due()
+            || self.connection.as_deref().is_some_and(has_backlog)
+    }
+
     /// Whether a QoS 1 or 2 message could go out now.
     fn may_send(&self, limits: &Limits) -> bool {
         let Some(connection) = self.connection.as_deref() else { return false };
@@ -454,8 +474,9 @@ fn send_acknowledged(
         // [MQTT-3.1.2-25] As if it had been delivered.
         return false;
     }
-    let (sequence, qos, copy) = (delivery.sequence, delivery.qos, delivery.clone());
+    let (sequence, qos) = (delivery.sequence, delivery.qos);
     let Ok(packet_id) = session.outbound.send(qos, delivery) else { return false };
+    let Some(delivery) = session.outbound.newest() else { return false };
     if is_durable {
         let key = session.identity.key.clone();
         round.persist(Record::InflightPut { key, sequence, packet_id, qos });
@@ -465,7 +486,7 @@ fn send_acknowledged(
             round.hold(connection);
         }
     }
-    connection.put_delivery(&copy, packet_id, Resent::No, round, now);
+    connection.put_delivery(delivery, packet_id, Resent::No, round, now);
     true
 }
 

@@ -76,12 +76,20 @@ impl Engine {
         let version = connection.version;
         let limits = DecodeLimits { packet_size_max: self.shard.hub.limits().packet_size_max };
         let records = self.shard.round.records();
-        let mut used = 0;
+        let (mut used, mut known) = (0, None);
         while let Some((_, connection)) = self.shard.sessions.online(id) {
             if connection.holds > 0 {
                 break;
             }
-            match mqtt::decode(input.get(used..).unwrap_or_default(), version, &limits) {
+            connection.permits.recall(&mut known);
+            let rest = input.get(used..).unwrap_or_default();
+            if let Some(packet_id) = mqtt::plain_puback(rest) {
+                used += 4;
+                self.shard.round.begin_packet();
+                self.receive_puback(id, packet_id, now);
+                continue;
+            }
+            match mqtt::decode_knowing(rest, version, &limits, known.as_ref()) {
                 Ok(Decoded::Incomplete) => break,
                 Ok(Decoded::Packet { packet, length }) => {
                     used += length;
@@ -214,6 +222,15 @@ impl Engine {
         true
     }
 
+    /// Ends a connection whose proof of identity is not good any more, such as a revoked certificate: with 0x87 for an
+    /// MQTT 5 client, and without what waits to be written. The session stays for whoever proves the user again.
+    pub fn end_lapsed(&mut self, id: ConnectionId, now: Timestamp) {
+        self.take_policy(now);
+        let Some((session, _)) = self.shard.sessions.online(id) else { return };
+        let place = session.identity.place;
+        self.end_connection(place, Ending::standing_lost(ReasonCode::NotAuthorized), now);
+    }
+
     /// Ends every connection, with 0x8B for MQTT 5 clients. Wills are published as the standard says;
     /// sessions stay.
     pub fn shut_down(&mut self, now: Timestamp) {
@@ -272,7 +289,7 @@ impl Engine {
             return self.end_by_protocol(id, error.reason, error.detail, now);
         }
         match packet {
-            Packet::PubAck(ack) => self.receive_puback(id, &ack, now),
+            Packet::PubAck(ack) => self.receive_puback(id, ack.packet_id, now),
             Packet::PubRec(ack) => self.receive_pubrec(id, &ack, now),
             Packet::PubRel(ack) => self.receive_pubrel(id, &ack),
             Packet::PubComp(ack) => self.receive_pubcomp(id, &ack, now),

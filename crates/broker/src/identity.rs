@@ -73,6 +73,28 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The listener's name: `mqtt`, `mqtts`, `ws`, `https`.
     pub listener: Arc<str>,
+    /// How the connection is protected; `None` if it crosses the network in clear.
+    pub security: Option<Arc<Security>>,
+}
+
+/// What the TLS handshake of a connection settled, for log, audit and `client list`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Security {
+    /// The protocol: `TLSv1.2` or `TLSv1.3`.
+    pub protocol: &'static str,
+    /// The cipher suite, by the name that IANA or the TLS library gives it.
+    pub cipher: &'static str,
+    /// The client's certificate, if one was asked for and given.
+    pub certificate: Option<CertificateName>,
+}
+
+/// What a client's certificate is called, and when it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateName {
+    /// SHA-256 of its DER.
+    pub fingerprint: [u8; 32],
+    /// Its last second, since the Unix epoch.
+    pub not_after_s: u64,
 }
 
 /// Who a client is, for reports.

@@ -50,7 +50,9 @@ pub use detach::ConnectionLost;
 pub use effect::Effect;
 pub use engine::Engine;
 pub use hub::{Hub, Storage};
-pub use identity::{ClientName, ConnectionId, Peer, SessionKey, ShardId, shard_of};
+pub use identity::{
+    CertificateName, ClientName, ConnectionId, Peer, Security, SessionKey, ShardId, shard_of,
+};
 pub use limits::{DeniedPublish, Limits, Persistence, QueueFull};
 pub use message::{Message, StoredMessage};
 pub use record::{Record, StoredDelivery, Way};

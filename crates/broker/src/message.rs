@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mqtt::{Qos, Timestamp};
+use smallvec::SmallVec;
 use topic::TopicName;
 
 use crate::identity::{ConnectionId, SessionIdentity, SessionRef, ShardId};
@@ -15,7 +16,8 @@ pub struct Message {
     qos: Qos,
     retain: bool,
     payload_start: usize,
-    data: Box<[u8]>,
+    /// Properties, then payload. Small ones lie in the message itself: one allocation less.
+    data: SmallVec<[u8; INLINE_BYTES]>,
     writer: Arc<SessionIdentity>,
     expires_at: Option<Timestamp>,
 }
@@ -83,7 +85,7 @@ impl Message {
     /// Bytes this message counts for against a limit.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.data.len() + self.topic.as_str().len() + MESSAGE_OVERHEAD
+        self.data.len().max(INLINE_BYTES) + self.topic.as_str().len() + MESSAGE_OVERHEAD
     }
 
     pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
@@ -148,15 +150,20 @@ impl Publication<'_> {
     }
 
     pub(crate) fn to_message(self) -> Arc<Message> {
-        let mut data = Vec::with_capacity(self.forwardable.len() + self.payload.len());
-        data.extend_from_slice(self.forwardable);
-        data.extend_from_slice(self.payload);
+        let data = if self.forwardable.is_empty() {
+            SmallVec::from_slice(self.payload)
+        } else {
+            let mut data = SmallVec::with_capacity(self.forwardable.len() + self.payload.len());
+            data.extend_from_slice(self.forwardable);
+            data.extend_from_slice(self.payload);
+            data
+        };
         Arc::new(Message {
             topic: self.topic.clone(),
             qos: self.qos,
             retain: self.retain,
             payload_start: self.forwardable.len(),
-            data: data.into_boxed_slice(),
+            data,
             writer: Arc::clone(self.writer),
             expires_at: self.expires_at,
         })
@@ -183,5 +190,7 @@ pub(crate) fn expiry_left_s(expires_at: Option<Timestamp>, now: Timestamp) -> Op
     Some(u32::try_from(left_ms.div_ceil(1000)).unwrap_or(u32::MAX))
 }
 
+/// Bytes that a message holds without an allocation of their own.
+const INLINE_BYTES: usize = 96;
 /// About what the shared pointers, the allocation and a queue's entry add to a message's bytes.
 const MESSAGE_OVERHEAD: usize = 128;

@@ -8,7 +8,6 @@ use mqtt::{
 };
 use topic::TopicName;
 
-use crate::connection::CachedTopic;
 use crate::detach::Ending;
 use crate::engine::{Engine, Shard};
 use crate::gate;
@@ -190,11 +189,7 @@ impl Engine {
             None => return denied(topic, Denial::Gone),
         };
         let route = routes.find(permit.topic(), shard.id, &shard.hub, &shard.policy);
-        connection.permits.put(
-            topic,
-            CachedTopic { permit, route },
-            limits.permit_cache_topics_max,
-        );
+        connection.permits.put(topic, permit, route, limits.permit_cache_topics_max);
         Judged::Route(route)
     }
 

@@ -51,6 +51,8 @@ struct Link {
     waiters: Vec<ConnectionId>,
     /// Recorded messages sent that way.
     forwards: u64,
+    /// Bytes from there that are delivered here, and of which it has not been told.
+    untold: usize,
 }
 
 impl Round {
@@ -230,6 +232,18 @@ impl Round {
         true
     }
 
+    /// Bytes that came from the other shard are delivered. It is told when it is worth waking it for: what it is never
+    /// told of is less than `least`, which must be at most half of what it waits to fall to.
+    pub(crate) fn tell_delivered(&mut self, shard: ShardId, bytes: usize, least: usize) {
+        let own = self.shard;
+        let Some(link) = self.links.get_mut(usize::from(shard.0)) else { return };
+        link.untold += bytes;
+        if link.untold >= least {
+            let bytes = std::mem::take(&mut link.untold);
+            self.send(shard, Body::Delivered(own, bytes));
+        }
+    }
+
     /// The other shard has delivered so much; returns who need not wait any longer.
     pub(crate) fn delivered(
         &mut self,
@@ -262,5 +276,37 @@ impl Round {
         }
         self.effects.extend(self.dirty.drain(..).map(Effect::Flush));
         self.effects.extend(self.closing.drain(..).map(Effect::Close));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Round;
+    use crate::effect::Effect;
+    use crate::identity::ShardId;
+    use crate::shard_message::{Body, ShardMessage};
+
+    /// What another shard is told when so many bytes of it are delivered after each other.
+    fn check(delivered: &[usize], least: usize, expected: &[usize]) {
+        let mut round = Round::new(ShardId(0), 2);
+        for bytes in delivered {
+            round.tell_delivered(ShardId(1), *bytes, least);
+        }
+        let told: Vec<_> = std::iter::from_fn(|| round.poll())
+            .map(|effect| match effect {
+                Effect::Forward(ShardId(1), ShardMessage(Body::Delivered(ShardId(0), bytes))) => {
+                    bytes
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn another_shard_is_woken_for_a_good_part_of_its_window_only_and_told_every_byte_of_it() {
+        check(&[10, 10], 25, &[]);
+        check(&[10, 10, 10, 5, 30], 25, &[30, 35]);
+        check(&[1, 2], 0, &[1, 2]);
     }
 }

@@ -131,6 +131,7 @@ impl Session {
             client_id: Arc::clone(&self.client.client_id),
             address: self.client.peer.address,
             listener: Arc::clone(&self.client.peer.listener),
+            security: self.client.peer.security.clone(),
             connected: self.connection.is_some(),
             auth_methods: self
                 .proof

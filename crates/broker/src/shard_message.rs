@@ -61,6 +61,7 @@ pub(crate) struct Group {
 #[derive(Debug)]
 struct Item {
     group: usize,
+    qos: Qos,
     retain: bool,
     expires_at: Option<Timestamp>,
     body: ItemBody,
@@ -70,9 +71,9 @@ struct Item {
 
 #[derive(Debug)]
 enum ItemBody {
-    /// QoS 0: properties and payload lie in the batch's own bytes.
+    /// Nobody on the sending shard keeps it: properties and payload lie in the batch's own bytes.
     Inline { start: usize, payload_start: usize, end: usize },
-    /// QoS 1 and 2: shared with whoever else keeps it.
+    /// Shared with whoever else keeps it.
     Shared(Arc<Message>),
 }
 
@@ -121,6 +122,7 @@ impl PublishBatch {
         };
         self.items.push(Item {
             group: self.groups.len().saturating_sub(1),
+            qos: publication.qos,
             retain: publication.retain,
             expires_at: publication.expires_at,
             body,
@@ -144,7 +146,7 @@ impl PublishBatch {
                 ItemBody::Inline { start, payload_start, end } => {
                     let publication = Publication {
                         topic: &group.topic,
-                        qos: Qos::AtMostOnce,
+                        qos: item.qos,
                         retain: item.retain,
                         forwardable: self.bytes.get(*start..*payload_start).unwrap_or_default(),
                         payload: self.bytes.get(*payload_start..*end).unwrap_or_default(),

@@ -17,7 +17,8 @@ mod unsubscribe;
 use crate::fixed_header::{FixedHeader, Kind};
 use crate::packet::{Connect, Packet};
 use crate::reader::Reader;
-use crate::{DecodeError, ProtocolError, ProtocolVersion, ReasonCode};
+use crate::{DecodeError, PacketId, ProtocolError, ProtocolVersion, ReasonCode};
+use topic::TopicName;
 
 /// What the receiver is ready to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,15 +58,38 @@ pub fn decode<'a>(
     version: ProtocolVersion,
     limits: &DecodeLimits,
 ) -> Result<Decoded<'a>, DecodeError> {
+    decode_knowing(input, version, limits, None)
+}
+
+/// As [`decode`], a little faster for a PUBLISH to the topic `known`.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_knowing<'a>(
+    input: &'a [u8],
+    version: ProtocolVersion,
+    limits: &DecodeLimits,
+    known: Option<&'a TopicName>,
+) -> Result<Decoded<'a>, DecodeError> {
     let Some((header, body)) = split(input, Some(version), limits)? else {
         return Ok(Decoded::Incomplete);
     };
     let packet = match header.kind {
-        Kind::Publish => Packet::Publish(publish::decode(header.flags, body, version)?),
+        Kind::Publish => Packet::Publish(publish::decode(header.flags, body, version, known)?),
         Kind::Connect => Packet::Connect(Box::new(connect::decode(body)?)),
         _ => other(header.kind, body, version)?,
     };
     Ok(Decoded::Packet { packet, length: header.packet_length })
+}
+
+/// The identifier of a PUBACK that says nothing but success, if `input` begins with one: half of
+/// what a subscriber of QoS 1 sends. It is four bytes long.
+#[must_use]
+pub fn plain_puback(input: &[u8]) -> Option<PacketId> {
+    match input {
+        [PUBACK, 2, high, low, ..] => PacketId::new(u16::from_be_bytes([*high, *low])),
+        _ => None,
+    }
 }
 
 /// Decodes the first packet of a connection, which must be CONNECT [MQTT-3.1.0-1] and says the
@@ -112,6 +136,9 @@ fn split<'a>(
     Ok(body.map(|body| (header, Reader::new(body))))
 }
 
+/// First byte.
+const PUBACK: u8 = 0x40;
+
 /// Everything but PUBLISH and CONNECT.
 fn other(
     kind: Kind,
@@ -137,4 +164,59 @@ fn other(
     };
     body.finish()?;
     Ok(packet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DecodeLimits, Decoded, decode, plain_puback};
+    use crate::{Ack, Packet, ProtocolVersion, ReasonCode};
+
+    #[test]
+    fn a_plain_puback_is_what_the_decoder_says_it_is() {
+        let mut found = 0;
+        for bytes in (0..=u32::from(u16::MAX)).map(|it| 0x4002_0000_u32 | ((it * 7) & 0xFFFF)) {
+            check(&bytes.to_be_bytes(), &mut found);
+        }
+        for input in [
+            &b"\x40\x03\x00\x01\x00"[..],
+            b"\x41\x02\x00\x01",
+            b"\x50\x02\x00\x01",
+            b"\x40\x02\x01",
+        ] {
+            check(input, &mut found);
+            assert_eq!(plain_puback(input), None);
+        }
+        assert_eq!(found, 65_535);
+    }
+
+    #[test]
+    fn what_is_decoded_does_not_depend_on_the_topic_that_is_known() {
+        let inputs: [&[u8]; 6] = [
+            b"\x30\x07\x00\x03a/bxy",
+            b"\x32\x09\x00\x03a/b\x00\x01xy",
+            b"\x30\x08\x00\x04a/bcxy",
+            b"\x30\x07\x00\x03a/#xy",
+            b"\x30\x04\x00\x03a/",
+            b"\x30\x05\x00\x03a\xFFb",
+        ];
+        for (input, known) in inputs.iter().flat_map(|it| ["a/b", "a/bc", "a"].map(|k| (it, k))) {
+            let known = topic::TopicName::parse(known).unwrap();
+            let limits = DecodeLimits::default();
+            for version in [ProtocolVersion::V311, ProtocolVersion::V5] {
+                let expected = decode(input, version, &limits);
+                let found = super::decode_knowing(input, version, &limits, Some(&known));
+                assert_eq!(found, expected, "{input:?} with `{known}`");
+            }
+        }
+    }
+
+    fn check(input: &[u8], found: &mut usize) {
+        let Some(packet_id) = plain_puback(input) else { return };
+        *found += 1;
+        for version in [ProtocolVersion::V31, ProtocolVersion::V311, ProtocolVersion::V5] {
+            let packet = Packet::PubAck(Ack::new(packet_id, ReasonCode::Success));
+            let expected = Ok(Decoded::Packet { packet, length: 4 });
+            assert_eq!(decode(input, version, &DecodeLimits::default()), expected);
+        }
+    }
 }

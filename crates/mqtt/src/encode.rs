@@ -12,7 +12,7 @@ mod subscribe;
 pub use publish::{PACKET_SIZE_MAX, encode_publish, publish_size};
 
 use crate::fixed_header::Kind;
-use crate::packet::{Auth, Disconnect, Packet, UserProperties};
+use crate::packet::{Ack, AckProperties, Auth, Disconnect, Packet, UserProperties};
 use crate::property::Property;
 use crate::writer::{VARINT_MAX, insert_length};
 use crate::{ProtocolVersion, ReasonCode};
@@ -31,10 +31,10 @@ pub fn encode(packet: &Packet<'_>, version: ProtocolVersion, out: &mut Vec<u8>) 
         Packet::ConnAck(connack) => {
             framed(Kind::ConnAck, out, |out| connack::body(connack, version, out));
         }
-        Packet::PubAck(ack) => framed(Kind::PubAck, out, |out| ack::body(ack, version, out)),
-        Packet::PubRec(ack) => framed(Kind::PubRec, out, |out| ack::body(ack, version, out)),
-        Packet::PubRel(ack) => framed(Kind::PubRel, out, |out| ack::body(ack, version, out)),
-        Packet::PubComp(ack) => framed(Kind::PubComp, out, |out| ack::body(ack, version, out)),
+        Packet::PubAck(ack) => put_ack(Kind::PubAck, ack, version, out),
+        Packet::PubRec(ack) => put_ack(Kind::PubRec, ack, version, out),
+        Packet::PubRel(ack) => put_ack(Kind::PubRel, ack, version, out),
+        Packet::PubComp(ack) => put_ack(Kind::PubComp, ack, version, out),
         Packet::Subscribe(subscribe) => {
             framed(Kind::Subscribe, out, |out| subscribe::body(subscribe, version, out));
         }
@@ -61,6 +61,17 @@ pub fn encode(packet: &Packet<'_>, version: ProtocolVersion, out: &mut Vec<u8>) 
         }
         Packet::Auth(_) => {}
     }
+}
+
+/// Most answers are an identifier and nothing else: there is one for each message.
+fn put_ack(kind: Kind, ack: &Ack, version: ProtocolVersion, out: &mut Vec<u8>) {
+    if version.is_v5()
+        && (ack.reason != ReasonCode::Success || ack.properties != AckProperties::default())
+    {
+        return framed(kind, out, |out| ack::body(ack, version, out));
+    }
+    let [high, low] = ack.packet_id.get().to_be_bytes();
+    out.extend_from_slice(&[kind.first_byte(), 2, high, low]);
 }
 
 /// Fixed header and body; the length is put in when the body is known.

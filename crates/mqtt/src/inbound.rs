@@ -1,7 +1,7 @@
 //! Messages coming in with QoS 1 and 2: exactly-once, and no more at a time than granted.
 
+use crate::id_map::{CAPACITY_KEPT, IdSet};
 use crate::{PacketId, ProtocolError, Qos, ReasonCode};
-use std::collections::BTreeSet;
 
 /// The receiver's side of one session's exchanges (section 4.3).
 ///
@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 #[derive(Debug)]
 pub struct Inbound {
     receive_maximum: u16,
-    unreleased: BTreeSet<PacketId>,
-    open: BTreeSet<PacketId>,
+    unreleased: IdSet,
+    open: IdSet,
 }
 
 /// What to do with a message.
@@ -29,7 +29,7 @@ impl Inbound {
     /// nothing can be granted, so 65,535 is the honest choice.
     #[must_use]
     pub fn new(receive_maximum: u16) -> Inbound {
-        Inbound { receive_maximum, unreleased: BTreeSet::new(), open: BTreeSet::new() }
+        Inbound { receive_maximum, unreleased: IdSet::default(), open: IdSet::default() }
     }
 
     /// A session read from disk: the QoS 2 identifiers it had not released. Takes nothing before
@@ -39,14 +39,14 @@ impl Inbound {
         Inbound {
             receive_maximum: 0,
             unreleased: unreleased.into_iter().collect(),
-            open: BTreeSet::new(),
+            open: IdSet::default(),
         }
     }
 
     /// The session goes on on a new connection.
     pub fn reconnected(&mut self, receive_maximum: u16) {
         self.receive_maximum = receive_maximum;
-        self.open.clear();
+        self.open = IdSet::default();
     }
 
     /// A PUBLISH came in. QoS 0 is always first.
@@ -58,7 +58,7 @@ impl Inbound {
         if qos == Qos::AtMostOnce {
             return Ok(Arrival::First);
         }
-        let is_unreleased = self.unreleased.contains(&packet_id);
+        let is_unreleased = !self.unreleased.is_empty() && self.unreleased.contains(&packet_id);
         if is_unreleased && qos == Qos::AtLeastOnce {
             return Err(ProtocolError::protocol("packet identifier belongs to a QoS 2 message"));
         }
@@ -78,26 +78,28 @@ impl Inbound {
 
     /// PUBACK was written: the exchange is over.
     pub fn acked(&mut self, packet_id: PacketId) {
-        self.open.remove(&packet_id);
+        remove(&mut self.open, packet_id);
     }
 
     /// PUBREC with an error was written: the exchange is over and the identifier free
     /// [MQTT-4.3.3-9].
     pub fn refused(&mut self, packet_id: PacketId) {
-        self.open.remove(&packet_id);
-        self.unreleased.remove(&packet_id);
+        remove(&mut self.open, packet_id);
+        remove(&mut self.unreleased, packet_id);
     }
 
     /// PUBREL came in. Whether the identifier was known: PUBCOMP says success then, 0x92 otherwise.
     /// Either way PUBCOMP is to be written and the exchange is over.
     pub fn release(&mut self, packet_id: PacketId) -> bool {
-        self.open.remove(&packet_id);
-        self.unreleased.remove(&packet_id)
+        remove(&mut self.open, packet_id);
+        remove(&mut self.unreleased, packet_id)
     }
 
     /// The QoS 2 identifiers not yet released, in order.
-    pub fn unreleased(&self) -> impl Iterator<Item = PacketId> + '_ {
-        self.unreleased.iter().copied()
+    pub fn unreleased(&self) -> impl Iterator<Item = PacketId> + use<> {
+        let mut ids: Vec<_> = self.unreleased.iter().copied().collect();
+        ids.sort_unstable();
+        ids.into_iter()
     }
 
     /// Exchanges open on this connection.
@@ -105,6 +107,15 @@ impl Inbound {
     pub fn open_count(&self) -> usize {
         self.open.len()
     }
+}
+
+/// A set that runs empty gives its memory back.
+fn remove(set: &mut IdSet, packet_id: PacketId) -> bool {
+    let was_there = set.remove(&packet_id);
+    if set.is_empty() && set.capacity() > CAPACITY_KEPT {
+        *set = IdSet::default();
+    }
+    was_there
 }
 
 #[cfg(test)]

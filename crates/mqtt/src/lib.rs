@@ -12,6 +12,7 @@ mod encode;
 mod error;
 mod fixed_header;
 mod from_client;
+mod id_map;
 mod inbound;
 mod inbound_aliases;
 mod keep_alive;
@@ -30,7 +31,7 @@ mod topic_error;
 mod version;
 mod writer;
 
-pub use decode::{DecodeLimits, Decoded, decode, decode_connect};
+pub use decode::{DecodeLimits, Decoded, decode, decode_connect, decode_knowing, plain_puback};
 pub use encode::{PACKET_SIZE_MAX, encode, encode_publish, publish_size};
 pub use error::{DecodeError, ProtocolError};
 pub use inbound::{Arrival, Inbound};

@@ -1,16 +1,18 @@
 //! Messages going out with QoS 1 and 2: identifiers, acknowledgements, order, window.
 
-use crate::{PacketId, Qos, ReasonCode};
-use std::collections::BTreeMap;
-
+mod chain;
 #[cfg(test)]
 mod tests;
+
+use crate::id_map::{CAPACITY_KEPT, IdMap};
+use crate::{PacketId, Qos, ReasonCode};
+use chain::{Chain, Slot};
 
 /// The sender's side of one session's exchanges (section 4.3): what was sent and is not yet
 /// acknowledged.
 ///
 /// Holds at most as many exchanges as the largest window given, and never more than 65,535. Each
-/// keeps its message until the receiver has it. An acknowledgement costs O(log n).
+/// keeps its message until the receiver has it. Sending and acknowledging take constant time.
 #[derive(Debug)]
 pub struct Outbound<M> {
     /// The peer's receive maximum.
@@ -19,18 +21,21 @@ pub struct Outbound<M> {
     in_flight: u16,
     last_id: PacketId,
     /// Where in `exchanges` an identifier is.
-    places: BTreeMap<PacketId, u64>,
+    slots: IdMap<Slot>,
     /// In the order in which PUBLISH went out first, or PUBREC came in [MQTT-4.6.0-1]
     /// [MQTT-4.6.0-4].
-    exchanges: BTreeMap<u64, Exchange<M>>,
+    exchanges: Chain<Exchange<M>>,
     next_place: u64,
-    /// Exchanges from here on and before `resend_end` wait to be sent again on this connection.
-    resend_next: u64,
+    /// The first exchange that waits to be sent again on this connection, if its place is before
+    /// `resend_end`.
+    resend_next: Option<Slot>,
     resend_end: u64,
 }
 
 #[derive(Debug)]
 struct Exchange<M> {
+    /// Grows along the order.
+    place: u64,
     packet_id: PacketId,
     stage: Stage,
     /// `None` once received, or withdrawn by [`Outbound::remove_where`].
@@ -99,10 +104,10 @@ impl<M> Outbound<M> {
             window,
             in_flight: 0,
             last_id: PacketId::MIN,
-            places: BTreeMap::new(),
-            exchanges: BTreeMap::new(),
+            slots: IdMap::default(),
+            exchanges: Chain::new(),
             next_place: 0,
-            resend_next: 0,
+            resend_next: None,
             resend_end: 0,
         }
     }
@@ -110,11 +115,10 @@ impl<M> Outbound<M> {
     /// Takes an exchange read from disk, in the order of [`Outbound::iter`], before
     /// [`Outbound::reconnected`]. A second one with the same identifier is ignored.
     pub fn restore(&mut self, packet_id: PacketId, stage: Stage, message: Option<M>) {
-        if self.places.contains_key(&packet_id) {
+        if self.slots.contains_key(&packet_id) {
             return;
         }
-        self.last_id = packet_id;
-        self.append(Exchange { packet_id, stage, message, is_in_flight: false });
+        self.append(packet_id, stage, message, false);
     }
 
     /// Begins an exchange and gives the identifier to send `message` with. QoS 0 has none and is
@@ -130,9 +134,14 @@ impl<M> Outbound<M> {
         let Some(packet_id) = self.free_id() else { return Err(message) };
         let stage = if qos == Qos::ExactlyOnce { Stage::PubRec } else { Stage::PubAck };
         self.in_flight += 1;
-        self.last_id = packet_id;
-        self.append(Exchange { packet_id, stage, message: Some(message), is_in_flight: true });
+        self.append(packet_id, stage, Some(message), true);
         Ok(packet_id)
+    }
+
+    /// The message of the exchange that comes last in order; after [`Outbound::send`], what it took.
+    #[must_use]
+    pub fn newest(&self) -> Option<&M> {
+        self.exchanges.last()?.message.as_ref()
     }
 
     /// PUBACK, with any reason: a QoS 1 exchange is over. Gives the message back, unless it was
@@ -141,8 +150,8 @@ impl<M> Outbound<M> {
     /// # Errors
     /// If the identifier is unknown or of a QoS 2 exchange.
     pub fn puback(&mut self, packet_id: PacketId) -> Result<Option<M>, AckError> {
-        self.place(packet_id, Stage::PubAck)?;
-        Ok(self.end(packet_id))
+        let slot = self.slot(packet_id, Stage::PubAck)?;
+        Ok(self.end(packet_id, slot))
     }
 
     /// PUBREC: the peer has the message, or refuses it if `reason` is an error.
@@ -154,25 +163,25 @@ impl<M> Outbound<M> {
         packet_id: PacketId,
         reason: ReasonCode,
     ) -> Result<Received<M>, AckError> {
-        if self.place(packet_id, Stage::PubComp).is_ok() {
+        if let Ok(slot) = self.slot(packet_id, Stage::PubComp) {
             // 4.3.3: an error now, after PUBREL, ends the exchange as well.
             if reason.is_error() {
-                return Ok(Received::Refused(self.end(packet_id)));
+                return Ok(Received::Refused(self.end(packet_id, slot)));
             }
             return Ok(Received::ReleaseAgain);
         }
-        let place = self.place(packet_id, Stage::PubRec)?;
+        let slot = self.slot(packet_id, Stage::PubRec)?;
         // [MQTT-4.3.3-4] A refusal frees the identifier.
         if reason.is_error() {
-            return Ok(Received::Refused(self.end(packet_id)));
+            return Ok(Received::Refused(self.end(packet_id, slot)));
         }
-        let Some(mut exchange) = self.exchanges.remove(&place) else {
-            return Err(AckError::Unknown);
-        };
-        let message = exchange.message.take();
+        self.pass(slot);
+        let place = self.take_place();
+        self.exchanges.move_to_end(slot);
+        let exchange = self.exchanges.get_mut(slot).ok_or(AckError::Unknown)?;
+        exchange.place = place;
         exchange.stage = Stage::PubComp;
-        self.append(exchange);
-        Ok(Received::Release(message))
+        Ok(Received::Release(exchange.message.take()))
     }
 
     /// PUBCOMP, with any reason: a QoS 2 exchange is over.
@@ -180,8 +189,8 @@ impl<M> Outbound<M> {
     /// # Errors
     /// If the identifier is unknown or PUBREC has not come yet.
     pub fn pubcomp(&mut self, packet_id: PacketId) -> Result<(), AckError> {
-        self.place(packet_id, Stage::PubComp)?;
-        self.end(packet_id);
+        let slot = self.slot(packet_id, Stage::PubComp)?;
+        self.end(packet_id, slot);
         Ok(())
     }
 
@@ -190,10 +199,8 @@ impl<M> Outbound<M> {
     pub fn reconnected(&mut self, window: u16) {
         self.window = window;
         self.in_flight = 0;
-        for exchange in self.exchanges.values_mut() {
-            exchange.is_in_flight = false;
-        }
-        self.resend_next = 0;
+        self.for_each_from(self.exchanges.first(), |exchange| exchange.is_in_flight = false);
+        self.resend_next = self.exchanges.first();
         self.resend_end = self.next_place;
         // What was withdrawn while on the way cannot be sent again.
         self.withdraw_waiting(|message| message.is_none());
@@ -202,14 +209,15 @@ impl<M> Outbound<M> {
     /// The next packet to send again [MQTT-4.4.0-1], in order; `None` when there is no more or the
     /// window is full (then ask again after an acknowledgement). To be called until it gives none.
     pub fn resend(&mut self) -> Option<Resend<'_, M>> {
+        let slot = self.waiting()?;
+        let after = self.exchanges.after(slot);
         let has_room = self.in_flight < self.window;
-        let (&place, exchange) =
-            self.exchanges.range_mut(self.resend_next..self.resend_end).next()?;
+        let exchange = self.exchanges.get_mut(slot)?;
         let qos = match exchange.stage {
             Stage::PubAck => Qos::AtLeastOnce,
             Stage::PubRec => Qos::ExactlyOnce,
             Stage::PubComp => {
-                self.resend_next = place + 1;
+                self.resend_next = after;
                 return Some(Resend::PubRel(exchange.packet_id));
             }
         };
@@ -217,7 +225,7 @@ impl<M> Outbound<M> {
             return None;
         }
         let message = exchange.message.as_ref()?;
-        self.resend_next = place + 1;
+        self.resend_next = after;
         self.in_flight += 1;
         exchange.is_in_flight = true;
         Some(Resend::Publish(exchange.packet_id, qos, message))
@@ -228,11 +236,11 @@ impl<M> Outbound<M> {
     /// sent again. A waiting QoS 2 exchange ends with PUBREL, as the peer may hold its identifier.
     pub fn remove_where(&mut self, mut judge: impl FnMut(&M) -> bool) -> Vec<M> {
         let mut removed = Vec::new();
-        for exchange in self.exchanges.values_mut() {
+        self.for_each_from(self.exchanges.first(), |exchange| {
             if exchange.message.as_ref().is_some_and(&mut judge) {
                 removed.extend(exchange.message.take());
             }
-        }
+        });
         self.withdraw_waiting(|message| message.is_none());
         removed
     }
@@ -246,13 +254,12 @@ impl<M> Outbound<M> {
     /// Whether something waits to be sent again.
     #[must_use]
     pub fn is_resend_due(&self) -> bool {
-        self.resend_next < self.resend_end
-            && self.exchanges.range(self.resend_next..self.resend_end).next().is_some()
+        self.waiting().is_some()
     }
 
     /// The exchanges in order: identifier, stage, and the message if it is still needed.
     pub fn iter(&self) -> impl Iterator<Item = (PacketId, Stage, Option<&M>)> {
-        self.exchanges.values().map(|it| (it.packet_id, it.stage, it.message.as_ref()))
+        self.exchanges.iter().map(|it| (it.packet_id, it.stage, it.message.as_ref()))
     }
 
     /// Exchanges not yet over.
@@ -264,23 +271,57 @@ impl<M> Outbound<M> {
     /// Whether all is acknowledged.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.exchanges.is_empty()
+        self.exchanges.len() == 0
     }
 
-    fn append(&mut self, exchange: Exchange<M>) {
-        self.places.insert(exchange.packet_id, self.next_place);
-        self.exchanges.insert(self.next_place, exchange);
+    fn append(
+        &mut self,
+        packet_id: PacketId,
+        stage: Stage,
+        message: Option<M>,
+        is_in_flight: bool,
+    ) {
+        self.last_id = packet_id;
+        let place = self.take_place();
+        let exchange = Exchange { place, packet_id, stage, message, is_in_flight };
+        // There is a slot for every identifier.
+        if let Some(slot) = self.exchanges.push(exchange) {
+            self.slots.insert(packet_id, slot);
+        }
+    }
+
+    fn take_place(&mut self) -> u64 {
+        let place = self.next_place;
         self.next_place += 1;
+        place
     }
 
     /// Ends an exchange and gives its room and identifier free.
-    fn end(&mut self, packet_id: PacketId) -> Option<M> {
-        let place = self.places.remove(&packet_id)?;
-        let exchange = self.exchanges.remove(&place)?;
+    fn end(&mut self, packet_id: PacketId, slot: Slot) -> Option<M> {
+        self.pass(slot);
+        self.slots.remove(&packet_id);
+        if self.slots.is_empty() && self.slots.capacity() > CAPACITY_KEPT {
+            self.slots = IdMap::default();
+        }
+        let exchange = self.exchanges.remove(slot)?;
         if exchange.is_in_flight {
             self.in_flight = self.in_flight.saturating_sub(1);
         }
         exchange.message
+    }
+
+    /// An exchange leaves its place: if it was the next to be sent again, that is the one after it.
+    fn pass(&mut self, slot: Slot) {
+        if self.resend_next == Some(slot) {
+            self.resend_next = self.exchanges.after(slot);
+        }
+    }
+
+    /// The first exchange that waits to be sent again.
+    fn waiting(&self) -> Option<Slot> {
+        let slot = self.resend_next?;
+        let exchange = self.exchanges.get(slot)?;
+        (exchange.place < self.resend_end).then_some(slot)
     }
 
     /// Of the exchanges that wait to be sent again and whose PUBLISH is to be `withdrawn`, QoS 1
@@ -288,26 +329,37 @@ impl<M> Outbound<M> {
     /// new message for a repetition.
     fn withdraw_waiting(&mut self, withdrawn: impl Fn(&Option<M>) -> bool) {
         let mut ended = Vec::new();
-        for (_, exchange) in self.exchanges.range_mut(self.resend_next..self.resend_end) {
-            if !withdrawn(&exchange.message) {
-                continue;
+        let end = self.resend_end;
+        self.for_each_from(self.resend_next, |exchange| {
+            if exchange.place >= end || !withdrawn(&exchange.message) {
+                return;
             }
             match exchange.stage {
                 Stage::PubAck => ended.push(exchange.packet_id),
                 Stage::PubRec => exchange.stage = Stage::PubComp,
                 Stage::PubComp => {}
             }
-        }
+        });
         for packet_id in ended {
-            self.end(packet_id);
+            if let Some(&slot) = self.slots.get(&packet_id) {
+                self.end(packet_id, slot);
+            }
+        }
+    }
+
+    fn for_each_from(&mut self, first: Option<Slot>, mut act: impl FnMut(&mut Exchange<M>)) {
+        let mut next = first;
+        while let Some(slot) = next {
+            next = self.exchanges.after(slot);
+            self.exchanges.get_mut(slot).map(&mut act);
         }
     }
 
     /// Where the exchange is, if it waits for `stage`.
-    fn place(&self, packet_id: PacketId, stage: Stage) -> Result<u64, AckError> {
-        let &place = self.places.get(&packet_id).ok_or(AckError::Unknown)?;
-        match self.exchanges.get(&place) {
-            Some(exchange) if exchange.stage == stage => Ok(place),
+    fn slot(&self, packet_id: PacketId, stage: Stage) -> Result<Slot, AckError> {
+        let &slot = self.slots.get(&packet_id).ok_or(AckError::Unknown)?;
+        match self.exchanges.get(slot) {
+            Some(exchange) if exchange.stage == stage => Ok(slot),
             Some(_) => Err(AckError::WrongStage),
             None => Err(AckError::Unknown),
         }
@@ -315,11 +367,11 @@ impl<M> Outbound<M> {
 
     /// [MQTT-2.2.1-3] The next identifier that no exchange uses.
     fn free_id(&self) -> Option<PacketId> {
-        if self.places.len() >= usize::from(u16::MAX) {
+        if self.slots.len() >= usize::from(u16::MAX) {
             return None;
         }
         let first = if self.next_place == 0 { PacketId::MIN } else { self.last_id.next() };
         std::iter::successors(Some(first), |id| Some(id.next()))
-            .find(|packet_id| !self.places.contains_key(packet_id))
+            .find(|packet_id| !self.slots.contains_key(packet_id))
     }
 }

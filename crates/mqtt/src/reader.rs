@@ -53,6 +53,21 @@ impl<'a> Reader<'a> {
         self.take(usize::from(length))
     }
 
+    /// Skips `expected` behind its two-byte length, if that comes next.
+    pub(crate) fn skip_binary(&mut self, expected: &[u8]) -> bool {
+        let Some((length, rest)) = self.rest.split_first_chunk::<2>() else { return false };
+        if usize::from(u16::from_be_bytes(*length)) != expected.len() {
+            return false;
+        }
+        match rest.strip_prefix(expected) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
     pub(crate) fn text(&mut self) -> Result<&'a str, ProtocolError> {
         let text = self.topic_text()?;
         // [MQTT-1.5.4-2] U+0000 makes the packet malformed.

@@ -1,5 +1,6 @@
-//! The countersign program: `serve` runs the broker, every other command talks to a running one.
+//! The countersign program: `serve` runs the broker, `bench` measures one, every other command talks to a running one.
 
+mod bench;
 mod cli;
 mod config;
 mod serve;
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
             let cli::ServeArgs { config, check, data_dir } = args;
             serve::run(serve::Options { config, data_dir, check })
         }
+        cli::Action::Bench(bench, is_json) => bench::run(bench, is_json),
         cli::Action::Ask(ask) => ask.run(),
     }
 }

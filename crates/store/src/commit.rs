@@ -5,11 +5,14 @@ use sqlx::sqlite::SqliteQueryResult;
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
+use crate::audit;
+use crate::certificate;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::record::{Change, PasswordRecord, PasswordSlot, RoleRecord, UserRecord};
 use crate::secret::PasswordHash;
 use crate::text::{grants_text, signed, slot_number};
+use crate::token;
 
 impl Store {
     /// Makes all the changes, in their order, or none. They are on disk when this returns `Ok`.
@@ -61,6 +64,12 @@ async fn apply(tx: &mut Transaction<'_, Sqlite>, change: &Change) -> Result<(), 
         Change::RemoveRole(id) => remove_role(tx, *id).await,
         Change::PutPasswords(user, passwords) => put_passwords(tx, *user, passwords).await,
         Change::RenewPassword(user, slot, hash) => renew_password(tx, *user, *slot, hash).await,
+        Change::PutCertificate(record) => certificate::put(tx, record).await,
+        Change::RevokeCertificate(fingerprint, revoked) => {
+            certificate::revoke(tx, fingerprint, *revoked).await
+        }
+        Change::Token(change) => token::apply(tx, change).await,
+        Change::Record(entry) => audit::append(tx, entry).await,
         Change::Initialized => initialized(tx).await,
     }
 }

@@ -1,8 +1,11 @@
-//! Records on disk: users, roles and permissions in SQL, with migrations; the state of sessions in a log.
+//! Records on disk: users, roles, permissions and certificates in SQL, with migrations; the state of sessions in a log.
 //!
 //! Invariants: a change is on disk before [`Store::commit`] returns, or nothing of it is; one process has the store
 //! open; what cannot be understood stops the start and is never skipped.
 
+mod audit;
+mod certificate;
+mod column;
 mod commit;
 mod error;
 mod load;
@@ -13,9 +16,16 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod text;
+mod token;
 
+pub use audit::{
+    AuditAnchor, AuditChain, AuditEntry, AuditFault, AuditHead, AuditOrder, AuditPage, AuditQuery,
+    AuditRow, ChainVerdict,
+};
+pub use certificate::{CertificateOrigin, CertificateRecord, RevokedReason, RevokedRecord};
 pub use error::StoreError;
 pub use open::Store;
 pub use record::{Change, Contents, PasswordRecord, PasswordSlot, RoleRecord, Stamp, UserRecord};
 pub use secret::PasswordHash;
 pub use state::{Changes, Damage, Safety, StateLog};
+pub use token::{TokenChange, TokenRecord};

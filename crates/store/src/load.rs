@@ -28,6 +28,8 @@ impl Store {
             .map_err(|error| self.error("read", error))?;
         contents.is_initialized = initialized.is_some();
         contents.roles = self.load_roles(&mut tx).await?;
+        contents.certificates = self.load_certificates(&mut tx).await?;
+        contents.tokens = self.load_tokens(&mut tx).await?;
         let mut after = Uuid::nil();
         loop {
             let chunk = self.load_users_after(&mut tx, after).await?;
@@ -123,7 +125,7 @@ impl Store {
         serde_json::from_str(&json).map_err(|error| self.corrupt(error.to_string()))
     }
 
-    fn each<R, T>(
+    pub(crate) fn each<R, T>(
         &self,
         rows: Vec<R>,
         parse: impl FnMut(R) -> Result<T, BadRow>,

@@ -18,6 +18,8 @@ use crate::error::StoreError;
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) pool: SqlitePool,
+    /// Sees what is committed, and writes nothing.
+    pub(crate) readers: SqlitePool,
     pub(crate) file: Arc<Path>,
     _lock: Arc<File>,
 }
@@ -38,7 +40,10 @@ impl Store {
             .connect_with(connect_options(&file))
             .await
             .map_err(|error| StoreError::from_database(&file, "open", error))?;
-        let store = Store { pool, file: file.into(), _lock: Arc::new(lock) };
+        let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(
+            connect_options(&file).create_if_missing(false).pragma("query_only", "ON"),
+        );
+        let store = Store { pool, readers, file: file.into(), _lock: Arc::new(lock) };
         store.check_integrity().await?;
         store.migrate().await?;
         Ok(store)
@@ -46,6 +51,7 @@ impl Store {
 
     /// Ends the use of the file; what was confirmed is on disk with or without this.
     pub async fn close(&self) {
+        self.readers.close().await;
         self.pool.close().await;
     }
 
@@ -142,15 +148,20 @@ fn migrations() -> Vec<Migration> {
         let sql = sql.into_sql_str();
         Migration::new(version, description.into(), MigrationType::Simple, sql, false)
     };
-    vec![migration(
-        1,
-        "users roles permissions",
-        include_str!("../migrations/0001_users_roles_permissions.sql"),
-    )]
+    let first = include_str!("../migrations/0001_users_roles_permissions.sql");
+    vec![
+        migration(1, "users roles permissions", first),
+        migration(2, "certificates", include_str!("../migrations/0002_certificates.sql")),
+        migration(3, "tokens", include_str!("../migrations/0003_tokens.sql")),
+        migration(4, "audit", include_str!("../migrations/0004_audit.sql")),
+    ]
 }
 
 const FILE_NAME: &str = "countersign.db";
 const LOCK_NAME: &str = "countersign.lock";
+
+/// Connections that only read.
+const READERS_MAX: u32 = 2;
 
 /// Only a backup tool can be in the way, and not for long.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -2,7 +2,10 @@
 
 use access::{Role, RoleId, User, UserId};
 
+use crate::audit::AuditEntry;
+use crate::certificate::{CertificateRecord, RevokedRecord};
 use crate::secret::PasswordHash;
+use crate::token::{TokenChange, TokenRecord};
 
 /// A user in store, without its passwords.
 #[derive(Clone, Debug)]
@@ -76,6 +79,10 @@ pub struct Contents {
     pub users: Vec<(UserRecord, Vec<PasswordRecord>)>,
     /// All roles, by id.
     pub roles: Vec<RoleRecord>,
+    /// All certificates that were ever issued, by fingerprint.
+    pub certificates: Vec<CertificateRecord>,
+    /// All bearer tokens, by id.
+    pub tokens: Vec<TokenRecord>,
     /// Whether the first start is over: the built-in roles and the first administrator were made, if wanted.
     pub is_initialized: bool,
 }
@@ -85,7 +92,7 @@ pub struct Contents {
 pub enum Change {
     /// Makes a user or replaces it, its roles and permissions; its passwords stay.
     PutUser(UserRecord),
-    /// Removes a user with all it has.
+    /// Removes a user with all it has but its certificates, whose records stay.
     RemoveUser(UserId),
     /// Makes a role or replaces it and its permissions.
     PutRole(RoleRecord),
@@ -95,6 +102,14 @@ pub enum Change {
     PutPasswords(UserId, Vec<PasswordRecord>),
     /// Replaces the hash of a password by another hash of the same password.
     RenewPassword(UserId, PasswordSlot, PasswordHash),
+    /// Records a new certificate.
+    PutCertificate(CertificateRecord),
+    /// Revokes the certificate with this fingerprint; one that is revoked already stays as it is.
+    RevokeCertificate([u8; 32], RevokedRecord),
+    /// Makes, removes or marks a bearer token.
+    Token(TokenChange),
+    /// Adds to the audit log.
+    Record(AuditEntry),
     /// Remembers that the first start is over.
     Initialized,
 }

@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::{
-    Change, PasswordHash, PasswordRecord, PasswordSlot, RoleRecord, Stamp, Store, StoreError,
-    UserRecord,
+    CertificateOrigin, CertificateRecord, Change, PasswordHash, PasswordRecord, PasswordSlot,
+    RevokedReason, RevokedRecord, RoleRecord, Stamp, Store, StoreError, UserRecord,
 };
 
 fn permission(id: u128, resource: &str) -> Permission {
@@ -202,7 +202,7 @@ async fn a_store_of_a_newer_version_is_refused() {
          VALUES (99, 'of tomorrow', 1, x'00', 0)";
     sqlx::query(sql).execute(&store.pool).await.unwrap();
     let error = reopened(store, dir.path()).await.unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 4, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -265,4 +265,65 @@ async fn a_million_users_are_loaded_in_seconds() {
     let contents = store.load().await.unwrap();
     println!("{} users loaded in {:?}", contents.users.len(), begun.elapsed());
     assert_eq!(contents.users.len(), 1_000_002);
+}
+
+fn certificate(fingerprint: u8, user: u128) -> CertificateRecord {
+    CertificateRecord {
+        fingerprint: [fingerprint; 32],
+        serial: "0aff".into(),
+        user: UserId(Uuid::from_u128(user)),
+        user_name: UserName::parse("bob").unwrap(),
+        origin: CertificateOrigin::Signed,
+        not_before_ms: 1,
+        not_after_ms: 2,
+        created_at_ms: 3,
+        revoked: None,
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_outlives_its_user_and_stays_revoked() {
+    let dir = TempDir::new().unwrap();
+    let store = filled(dir.path()).await;
+    let (first, second) = (certificate(1, 2), certificate(0xfe, 2));
+    let puts = [Change::PutCertificate(second.clone()), Change::PutCertificate(first.clone())];
+    store.commit(&puts).await.unwrap();
+    let revoked = RevokedRecord { at_ms: 9, reason: RevokedReason::UserRemoved };
+    let bob = UserId(Uuid::from_u128(2));
+    let removal = [Change::RevokeCertificate([1; 32], revoked), Change::RemoveUser(bob)];
+    store.commit(&removal).await.unwrap();
+    let later = RevokedRecord { at_ms: 10, reason: RevokedReason::Unspecified };
+    store.commit(&[Change::RevokeCertificate([1; 32], later)]).await.unwrap();
+    let store = reopened(store, dir.path()).await.unwrap();
+    let first = CertificateRecord { revoked: Some(revoked), ..first };
+    assert_eq!(store.load().await.unwrap().certificates, [first, second]);
+}
+
+#[tokio::test]
+async fn a_certificate_is_recorded_once_and_an_unknown_one_is_not_revoked() {
+    let dir = TempDir::new().unwrap();
+    let store = filled(dir.path()).await;
+    store.commit(&[Change::PutCertificate(certificate(1, 2))]).await.unwrap();
+    store.commit(&[Change::PutCertificate(certificate(1, 1))]).await.unwrap_err();
+    let revoked = RevokedRecord { at_ms: 9, reason: RevokedReason::Unspecified };
+    store.commit(&[Change::RevokeCertificate([2; 32], revoked)]).await.unwrap_err();
+    assert_eq!(store.load().await.unwrap().certificates, [certificate(1, 2)]);
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_understood_stops_the_start() {
+    for damage in [
+        "UPDATE certificates SET fingerprint = upper(fingerprint)",
+        "UPDATE certificates SET fingerprint = substr(fingerprint, 2) || 'x'",
+        "UPDATE certificates SET user_name = 'a+b'",
+        "UPDATE certificates SET not_after = -1",
+    ] {
+        let dir = TempDir::new().unwrap();
+        let store = filled(dir.path()).await;
+        store.commit(&[Change::PutCertificate(certificate(0xab, 2))]).await.unwrap();
+        let touched = sqlx::query(damage).execute(&store.pool).await.unwrap();
+        assert_eq!(touched.rows_affected(), 1, "{damage}");
+        let error = store.load().await.unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{damage}: {error:?}");
+    }
 }

@@ -140,7 +140,6 @@ impl CliRun {
 struct Served {
     child: Child,
     ready: String,
-    mqtt: SocketAddr,
 }
 
 /// A running broker.
@@ -210,7 +209,20 @@ impl BrokerProcess {
     /// Where the plain MQTT listener is.
     #[must_use]
     pub fn mqtt(&self) -> SocketAddr {
-        self.running.mqtt
+        self.listener("mqtt").expect("the plain MQTT listener is open")
+    }
+
+    /// Where the listener of this name is; `None` if it is not open.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<SocketAddr> {
+        let mut words = self.running.ready.split(' ').filter_map(|word| word.split_once('='));
+        words.find(|(key, _)| *key == name).and_then(|(_, address)| address.parse().ok())
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.running.child.id()
     }
 
     /// The ready line as printed.
@@ -364,10 +376,7 @@ fn spawn(setup: &BrokerSetup, data_dir: &Path, stderr: &Arc<Mutex<String>>) -> S
         drop(child.wait());
         panic!("no ready line; the log: {}", stderr.lock().expect("not poisoned"));
     };
-    let address = ready.split(' ').find_map(|word| word.strip_prefix("mqtt="));
-    let mqtt = address.and_then(|a| a.parse().ok());
-    let mqtt = mqtt.unwrap_or_else(|| panic!("no MQTT address in the ready line `{ready}`"));
-    Served { child, ready, mqtt }
+    Served { child, ready }
 }
 
 fn run(mut command: Command, input: Option<&str>) -> CliRun {

@@ -72,7 +72,8 @@ fn read_count(report: &str) -> Option<u64> {
     number.parse().ok()
 }
 
-fn target_directory() -> anyhow::Result<std::path::PathBuf> {
+/// Where cargo puts what it builds.
+pub(crate) fn target_directory() -> anyhow::Result<std::path::PathBuf> {
     let metadata = crate::tidy::metadata()?;
     let directory = metadata.get("target_directory").and_then(Value::as_str);
     Ok(directory.context("cargo metadata names the target directory")?.into())

@@ -1,5 +1,7 @@
-//! The project's own commands: `cargo xtask ci | tidy | fuzz [--seconds N] | crash [--rounds N] | instructions`.
+//! The project's own commands:
+//! `cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] | bench [--seconds N]`.
 
+mod bench;
 mod ci;
 mod crash;
 mod fuzz;
@@ -38,8 +40,13 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         ["crash", "--rounds", rounds] => {
             crash::run(rounds.parse().with_context(|| format!("`{rounds}` is no number"))?)
         }
+        ["bench"] => bench::run(bench::SECONDS_DEFAULT),
+        ["bench", "--seconds", seconds] => {
+            bench::run(seconds.parse().with_context(|| format!("`{seconds}` is no number"))?)
+        }
         _ => bail!(
-            "usage: cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N]"
+            "usage: cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] | \
+             bench [--seconds N]"
         ),
     }
 }

@@ -194,7 +194,8 @@ async fn an_expired_second_password_is_wrong_even_if_it_was_proven() {
     let dir = tempfile::TempDir::new().unwrap();
     let store = store::Store::open(dir.path()).await.unwrap();
     let clock = || NOW_MS.load(std::sync::atomic::Ordering::SeqCst);
-    let admin = crate::Admin::open(store, cheap(), clock).await.unwrap().admin;
+    let admin =
+        crate::Admin::open(store, super::open_pki(dir.path()), cheap(), clock).await.unwrap().admin;
     let house = House { admin, dir };
     house.add("alice", "alice-password").await;
     let mut second = first("second-password");
@@ -239,7 +240,8 @@ async fn the_first_administrator_has_the_given_or_a_random_password() {
     let mut told = Vec::new();
     for _ in 0..2 {
         let store = store::Store::open(dir.path()).await.unwrap();
-        let opened = crate::Admin::open(store, random(), || 1).await.unwrap();
+        let opened =
+            crate::Admin::open(store, super::open_pki(dir.path()), random(), || 1).await.unwrap();
         if let Some(password) = opened.first_admin_password {
             let proven = login(&opened.admin, Some("admin"), Some(password.expose())).await;
             assert_eq!(proven, Ok("admin".to_owned()));

@@ -84,7 +84,6 @@ async fn what_is_wrong_with_a_role_is_named() {
     check(r#"{"name":"x"}"#, "name").await;
     check(r#"{"name":"a/b"}"#, "name").await;
     check(r#"{"name":"minimum-access"}"#, "name").await;
-    check(r#"{"name":"00000000-0000-0000-0000-000000000001"}"#, "name").await;
     let bad = r#"{"name":"abc","permissions":[{"resource":"a/#/b","operation":"read"}]}"#;
     check(bad, "permissions[0].resource").await;
     assert!(house.admin.show_role(&OWNER, "abc").is_err());

@@ -106,7 +106,7 @@ async fn a_password_changed_while_it_is_compared_lets_nobody_in() {
         record.user.credential_epoch += 1;
         Ok((vec![Change::PutUser(record)], ()))
     };
-    house.admin.change(epoch, |_, ()| ()).await.unwrap();
+    house.admin.change(&crate::Caller::Broker, epoch, |_, ()| ()).await.unwrap();
     drop(guard);
     let refused = waits.await.unwrap().unwrap_err();
     let kind = RefusalKind::Lapsed(access::Lapse::CredentialsChanged);

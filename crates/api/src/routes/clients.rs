@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use broker::ClientView;
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -108,6 +109,11 @@ async fn kick(
     Path((user, client_id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let user_id = find_user(&state, &user)?;
+    if state.clients.show(user_id, client_id.clone()).await?.is_none() {
+        return Err(no_client(&user, &client_id));
+    }
+    let target = json!({ "user": user, "clientId": client_id });
+    state.admin.record_action(&caller, "client.kick", target).await?;
     if !state.clients.kick(user_id, client_id.clone()).await? {
         return Err(no_client(&user, &client_id));
     }

@@ -1,12 +1,18 @@
 //! The paths of the API, one file a resource.
 
+pub(crate) mod audit;
+pub(crate) mod certificates;
 pub(crate) mod clients;
 pub(crate) mod explain;
 pub(crate) mod fallback;
 pub(crate) mod health;
+pub(crate) mod locks;
+pub(crate) mod login;
 pub(crate) mod openapi;
 pub(crate) mod permissions;
+pub(crate) mod policy;
 pub(crate) mod roles;
+pub(crate) mod tokens;
 pub(crate) mod users;
 
 use axum::Json;

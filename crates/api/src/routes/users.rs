@@ -6,14 +6,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::{Answer, VersionedAnswer};
 use crate::ApiState;
-use crate::extract::{Body, CalledBy, Path, Query};
+use crate::extract::{Body, CalledBy, OneOrMany, Path, Query};
 use crate::paging::page_request;
 use crate::problem::Problem;
 use crate::version::{IfMatch, etag};
@@ -56,17 +56,48 @@ async fn list(
     Ok(Json(state.admin.list_users(&caller, &filter, page)?))
 }
 
-/// Makes a user.
-#[utoipa::path(post, path = "/api/users", operation_id = "createUser", tag = "users", request_body = NewUser, responses(
-    (status = 201, body = UserView, headers(("Location" = String), ("ETag" = String))),
+/// What a user is made from: one object, or a list of them.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is only a schema: `OneOrMany` is what is read")]
+enum NewUsers {
+    /// One user.
+    One(Box<NewUser>),
+    /// Several, of which all are made or none.
+    Many(Vec<NewUser>),
+}
+
+/// What was made: one object, or a list of them.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is only a schema")]
+enum MadeUsers {
+    /// One user.
+    One(Box<UserView>),
+    /// Several, in the order in which they were asked for.
+    Many(Vec<UserView>),
+}
+
+/// Makes a user, or all of a list of users or none of them: then the problem document says what is wrong with which.
+#[utoipa::path(post, path = "/api/users", operation_id = "createUser", tag = "users", request_body = NewUsers, responses(
+    (status = 201, body = MadeUsers, headers(
+        ("Location" = Option<String>, description = "Of a single user"), ("ETag" = Option<String>, description = "Of a single user"),
+    )),
     (status = "4XX", body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
 async fn create(
     State(state): State<ApiState>,
     CalledBy(caller): CalledBy,
-    Body(user): Body<NewUser>,
+    users: OneOrMany<NewUser>,
 ) -> Result<Response, Problem> {
+    let user = match users {
+        OneOrMany::One(user) => user,
+        OneOrMany::Many(users) => {
+            let users = state.admin.create_users(&caller, users).await?;
+            return Ok((StatusCode::CREATED, Json(users)).into_response());
+        }
+    };
     let user = state.admin.create_user(&caller, user).await?;
     let location = format!("/api/users/{}", user.id);
     Ok(created(&location, user.version, user))

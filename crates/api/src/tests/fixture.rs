@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use access::{AuthMethod, UserId, UserName};
-use admin::Caller;
+use admin::{Caller, PeerAddress};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -27,6 +27,8 @@ pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Value,
+    /// The body as it came.
+    pub(super) text: String,
 }
 
 /// What is sent.
@@ -35,7 +37,10 @@ pub(super) struct Call<'a> {
     pub(super) content_type: Option<&'a str>,
     pub(super) if_match: Option<&'a str>,
     pub(super) body: Vec<u8>,
+    /// Nobody vouches for the caller; it has to show a token.
     pub(super) is_anonymous: bool,
+    /// The bearer token it shows.
+    pub(super) token: Option<&'a str>,
 }
 
 impl Api {
@@ -54,7 +59,8 @@ impl Api {
         let admin = open_admin(data_dir.path()).await;
         let (clients, requests) = Clients::channel(8);
         start(requests);
-        Api { router: router(ApiState { admin, clients }), _data_dir: data_dir }
+        let router = router(ApiState { admin, clients });
+        Api { router, _data_dir: data_dir }
     }
 
     /// Sends one request; `line` is method and path.
@@ -68,15 +74,21 @@ impl Api {
         if let Some(if_match) = call.if_match {
             request = request.header("if-match", if_match);
         }
-        if !call.is_anonymous {
-            request = request.extension(Caller::LocalOwner);
+        if let Some(token) = call.token {
+            request = request.header("authorization", format!("Bearer {token}"));
         }
+        request = if call.is_anonymous || call.token.is_some() {
+            request.extension(PeerAddress::Network(([192, 0, 2, 1], 50_000).into()))
+        } else {
+            request.extension(Caller::LocalOwner)
+        };
         let request = request.body(Body::from(call.body)).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        let reply = Reply { status: head.status, headers: head.headers, body };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let reply = Reply { status: head.status, headers: head.headers, body, text };
         if reply.status.is_client_error() || reply.status.is_server_error() {
             reply.check_problem(line);
         }
@@ -139,12 +151,13 @@ impl Reply {
     }
 }
 
-fn json_call(body: Option<Value>, if_match: Option<&str>) -> Call<'_> {
+pub(super) fn json_call(body: Option<Value>, if_match: Option<&str>) -> Call<'_> {
     Call {
         content_type: body.as_ref().map(|_| "application/json"),
         if_match,
         body: body.map(|body| body.to_string().into_bytes()).unwrap_or_default(),
         is_anonymous: false,
+        token: None,
     }
 }
 
@@ -154,7 +167,43 @@ async fn open_admin(data_dir: &std::path::Path) -> admin::Admin {
         hash_cost: admin::HashCost { memory_kib: 8, passes: 1, lanes: 1 },
         ..admin::Settings::default()
     };
-    admin::Admin::open(store, settings, || 1_795_399_382_123).await.unwrap().admin
+    admin::Admin::open(store, open_pki(data_dir), settings, clock_ms).await.unwrap().admin
+}
+
+/// The time of the tests, which each sets for itself.
+fn clock_ms() -> u64 {
+    CLOCK_MS.with(std::cell::Cell::get)
+}
+
+/// Lets time pass for the test that runs on this thread.
+pub(super) fn let_pass(hours: u64) {
+    CLOCK_MS.with(|clock| clock.set(clock.get() + hours * 3_600_000));
+}
+
+thread_local! {
+    static CLOCK_MS: std::cell::Cell<u64> = const { std::cell::Cell::new(1_795_399_382_123) };
+}
+
+fn open_pki(data_dir: &std::path::Path) -> Arc<pki::Pki> {
+    let settings = pki::Settings {
+        files: pki::Files::in_directory(data_dir.join("certs")),
+        names: pki::HostNames { names: vec!["localhost".to_owned()], addresses: Vec::new() },
+        clock: Arc::new(StoppedClock),
+    };
+    pki::Pki::open(settings, now()).unwrap().pki
+}
+
+fn now() -> pki::UnixTime {
+    pki::UnixTime::since_unix_epoch(std::time::Duration::from_millis(1_795_399_382_123))
+}
+
+#[derive(Debug)]
+struct StoppedClock;
+
+impl pki::TimeProvider for StoppedClock {
+    fn current_time(&self) -> Option<pki::UnixTime> {
+        Some(now())
+    }
 }
 
 /// Answers as the shards would that own `clients`.
@@ -189,6 +238,7 @@ pub(super) fn client(user: UserId, user_name: &str, client_id: &str) -> ClientVi
         client_id: Arc::from(client_id),
         address: "127.0.0.1:50000".parse().unwrap(),
         listener: Arc::from("mqtt"),
+        security: None,
         connected: true,
         auth_methods: vec![AuthMethod::Password],
         version: ProtocolVersion::V5,

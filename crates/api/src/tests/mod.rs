@@ -1,6 +1,9 @@
 //! Every path of the API, good and bad, against real use cases in a fresh directory.
 
+mod callers;
+mod certificates;
 mod clients;
+mod document;
 mod errors;
 mod explain;
 mod fixture;

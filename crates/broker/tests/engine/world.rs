@@ -170,7 +170,11 @@ impl World {
         let assigned_client_id = connect.client_id.is_empty().then(|| "assigned".to_owned());
         let client_id = assigned_client_id.as_deref().unwrap_or(&connect.client_id);
         let shard = usize::from(shard_of(proof.user_id(), client_id, self.engines.len()).0);
-        let peer = Peer { address: "192.0.2.1:4711".parse().unwrap(), listener: "mqtt".into() };
+        let peer = Peer {
+            address: "192.0.2.1:4711".parse().unwrap(),
+            listener: "mqtt".into(),
+            security: None,
+        };
         let attach = Attach { connect: Box::new(connect), assigned_client_id, peer };
         let id =
             self.engines[shard].attach(proof, attach, self.now).map_err(|refused| match version

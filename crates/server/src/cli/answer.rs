@@ -34,6 +34,8 @@ pub(super) enum Verdict {
     Good,
     /// The question was answered with no: 1.
     Denied,
+    /// Done, and printed already: 0.
+    Said,
 }
 
 impl Answer {
@@ -42,11 +44,22 @@ impl Answer {
         Answer { json, text: text.into(), verdict: Verdict::Good }
     }
 
+    /// A command that has said all already.
+    pub(super) fn quiet() -> Answer {
+        Answer { json: Value::Null, text: String::new(), verdict: Verdict::Said }
+    }
+
+    /// Prints what is for a person, before more is done.
+    pub(super) fn say(self) -> Result<(), Failure> {
+        self.print(Form::Text).map(|_| ())
+    }
+
     /// Prints it in `form`. A reader that has gone away (`| head`) is no failure: the command itself is done.
     pub(super) fn print(self, form: Form) -> Result<ExitCode, Failure> {
         let code = match self.verdict {
             Verdict::Good => ExitCode::SUCCESS,
             Verdict::Denied => ExitCode::FAILURE,
+            Verdict::Said => return Ok(ExitCode::SUCCESS),
         };
         let mut out = std::io::stdout().lock();
         let text = self.render(form);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::failure::Failure;
+use super::tls::Trust;
 
 /// Where the server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,9 +17,20 @@ pub(super) enum Target {
     Https {
         /// `host` or `host:port`, with an IPv6 address in brackets.
         authority: String,
-        /// The bearer token.
-        token: String,
+        /// The bearer token; none to get one.
+        token: Option<String>,
+        /// Who is trusted to name the server.
+        trust: Trust,
     },
+}
+
+/// Whether a command has to show a token to a server that is named by a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenNeed {
+    /// It has.
+    Bearer,
+    /// It asks for one.
+    None,
 }
 
 impl Target {
@@ -26,19 +38,24 @@ impl Target {
     pub(super) fn resolve(
         url: Option<String>,
         token: Option<String>,
-        data_dir: PathBuf,
+        trust: Trust,
+        need: TokenNeed,
     ) -> Result<Target, Failure> {
         // A variable that is set to nothing is a variable that is not set.
         let Some(url) = url.filter(|url| !url.is_empty()) else {
-            return Ok(Target::Socket { data_dir });
+            return Ok(Target::Socket { data_dir: trust.data_dir });
         };
         let authority = parse_url(&url)?;
-        let Some(token) = token.filter(|token| !token.is_empty()) else {
-            return Err(Failure::Usage(format!(
-                "`{url}` needs a token: give `--token` or set COUNTERSIGN_TOKEN"
-            )));
+        let token = match need {
+            TokenNeed::Bearer => token.filter(|token| !token.is_empty()),
+            TokenNeed::None => None,
         };
-        Ok(Target::Https { authority, token })
+        if token.is_none() && need == TokenNeed::Bearer {
+            return Err(Failure::Usage(format!(
+                "`{url}` needs a token: give `--token` or set COUNTERSIGN_TOKEN (`countersign login` gets one)"
+            )));
+        }
+        Ok(Target::Https { authority, token, trust })
     }
 }
 
@@ -74,7 +91,8 @@ mod tests {
 
     fn check(options: (Option<&str>, Option<&str>), expected: Result<Target, &str>) {
         let (url, token) = options;
-        let target = Target::resolve(url.map(Into::into), token.map(Into::into), "d".into());
+        let target =
+            Target::resolve(url.map(Into::into), token.map(Into::into), trust(), TokenNeed::Bearer);
         match (target, expected) {
             (Ok(target), Ok(expected)) => assert_eq!(target, expected),
             (Err(failure @ Failure::Usage(_)), Err(part)) => {
@@ -84,12 +102,25 @@ mod tests {
         }
     }
 
+    fn trust() -> Trust {
+        Trust { ca_file: None, data_dir: "d".into() }
+    }
+
+    #[test]
+    fn a_login_needs_no_token() {
+        let url = || Some("https://host".to_owned());
+        let target = Target::resolve(url(), Some("t".to_owned()), trust(), TokenNeed::None);
+        let expected = Target::Https { authority: "host".to_owned(), token: None, trust: trust() };
+        assert_eq!(target.unwrap(), expected);
+    }
+
     fn socket() -> Result<Target, &'static str> {
         Ok(Target::Socket { data_dir: "d".into() })
     }
 
     fn https(authority: &str) -> Result<Target, &'static str> {
-        Ok(Target::Https { authority: authority.to_owned(), token: "t".to_owned() })
+        let token = Some("t".to_owned());
+        Ok(Target::Https { authority: authority.to_owned(), token, trust: trust() })
     }
 
     #[test]

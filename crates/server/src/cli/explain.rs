@@ -2,11 +2,12 @@
 
 use clap::{Args, ValueEnum};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::answer::{Answer, Verdict, printable};
 use super::failure::Failure;
 use super::http::percent_encode;
-use super::session::Session;
+use super::session::{Session, USERS};
 use super::show::{items, text};
 
 /// What `explain` takes.
@@ -33,7 +34,11 @@ enum Operation {
 }
 
 impl Explain {
-    pub(super) async fn run(self, session: &mut Session) -> Result<Answer, Failure> {
+    pub(super) async fn run(mut self, session: &mut Session) -> Result<Answer, Failure> {
+        // The API takes what looks like an id for one.
+        if Uuid::try_parse(&self.user).is_ok() {
+            self.user = session.find_id(&USERS, &self.user).await?;
+        }
         let explanation = session.read(&self.path()).await?;
         let verdict = match explanation.get("decision").and_then(Value::as_str) {
             Some("allow") => Verdict::Good,

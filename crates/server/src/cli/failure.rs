@@ -36,6 +36,15 @@ pub(super) enum Failure {
     Refused(Problem),
     /// What was asked for does not exist, or not as the command assumes.
     Missing(String),
+    /// A file could not be read or written.
+    File {
+        /// What was tried, as a verb: `read`, `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
     /// Standard input could not be read.
     Input(io::Error),
     /// Standard output could not be written.
@@ -71,6 +80,7 @@ impl Failure {
             | Failure::Transport(_)
             | Failure::Refused(_)
             | Failure::Missing(_)
+            | Failure::File { .. }
             | Failure::Input(_)
             | Failure::Output(_)
             | Failure::Runtime(_) => ExitCode::FAILURE,
@@ -95,6 +105,9 @@ impl fmt::Display for Failure {
             }
             Failure::Connect { socket, error } => connect_text(f, socket, error),
             Failure::Refused(problem) => problem.fmt(f),
+            Failure::File { action, path, error } => {
+                write!(f, "cannot {action} `{}`: {error}", path.display())
+            }
             Failure::Input(error) => write!(f, "cannot read standard input: {error}"),
             Failure::Output(error) => write!(f, "cannot write to standard output: {error}"),
             Failure::Runtime(error) => write!(f, "cannot start the runtime: {error}"),

@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 client over the admin socket: one connection a command, one request at a time.
+//! A small HTTP/1.1 client over the admin socket or TLS: one connection a command, one request at a time.
 
 use std::io;
 use std::path::Path;
@@ -7,19 +7,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, ETAG, HOST, IF_MATCH};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderValue, IF_MATCH};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 use super::connection::Target;
 use super::failure::{Failure, Problem};
+use super::tls;
 
 /// A connection to the server.
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
+    /// What `Host` says.
+    host: String,
+    /// The value of `Authorization`.
+    authorization: Option<HeaderValue>,
 }
 
 /// What is asked of the server.
@@ -47,10 +53,17 @@ impl Connection {
     pub(super) async fn open(target: &Target) -> Result<Connection, Failure> {
         match target {
             Target::Socket { data_dir } => Connection::open_socket(data_dir).await,
-            Target::Https { authority, .. } => Err(Failure::Unreachable(format!(
-                "cannot reach `https://{authority}`: this version talks to a server on the same machine only, \
-                 by `--data-dir`"
-            ))),
+            Target::Https { authority, token, trust } => {
+                let stream = tokio::time::timeout(CONNECT_PATIENCE, tls::connect(authority, trust))
+                    .await
+                    .unwrap_or_else(|_| {
+                        Err(Failure::Unreachable(format!(
+                            "cannot reach `https://{authority}` in time"
+                        )))
+                    })?;
+                let authorization = token.as_deref().map(bearer).transpose()?;
+                Connection::over(stream, authority.clone(), authorization).await
+            }
         }
     }
 
@@ -63,15 +76,38 @@ impl Connection {
             }
             Err(error) => return Err(Failure::Connect { socket, error }),
         };
+        Connection::over(stream, "localhost".to_owned(), None).await
+    }
+
+    async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        stream: S,
+        host: String,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Connection, Failure> {
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(broken_off)?;
         // It ends with the sender; whatever goes wrong on it, the sender learns as well.
         tokio::spawn(connection);
-        Ok(Connection { sender })
+        Ok(Connection { sender, host, authorization })
     }
 
     /// Asks, and waits for the whole answer.
     pub(super) async fn call(&mut self, call: Call<'_>) -> Result<Reply, Failure> {
+        let (head, body) = self.answered(call).await?;
+        read_reply(&head, &body)
+    }
+
+    /// The same where a good answer is a text file.
+    pub(super) async fn call_for_text(&mut self, call: Call<'_>) -> Result<String, Failure> {
+        let (head, body) = self.answered(call).await?;
+        if !head.status().is_success() {
+            return Err(Failure::Refused(read_problem(head.status(), &body)));
+        }
+        let not_text = |_| Failure::Transport("the answer of the server is not text".to_owned());
+        String::from_utf8(body.to_vec()).map_err(not_text)
+    }
+
+    async fn answered(&mut self, call: Call<'_>) -> Result<(Response<()>, Bytes), Failure> {
         tokio::time::timeout(PATIENCE, self.exchange(call)).await.unwrap_or_else(|_| {
             Err(Failure::Transport(format!(
                 "the server gave no answer for {} s",
@@ -80,22 +116,28 @@ impl Connection {
         })
     }
 
-    async fn exchange(&mut self, call: Call<'_>) -> Result<Reply, Failure> {
-        let request = call.into_request()?;
+    async fn exchange(&mut self, call: Call<'_>) -> Result<(Response<()>, Bytes), Failure> {
+        let request = call.into_request(&self.host, self.authorization.as_ref())?;
         self.sender.ready().await.map_err(broken_off)?;
         let response = self.sender.send_request(request).await.map_err(broken_off)?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| {
             Failure::Transport(format!("the answer of the server broke off: {error}"))
         })?;
-        read_reply(&Response::from_parts(head, ()), &body.to_bytes())
+        Ok((Response::from_parts(head, ()), body.to_bytes()))
     }
 }
 
 impl Call<'_> {
-    fn into_request(self) -> Result<Request<Full<Bytes>>, Failure> {
-        let mut request =
-            Request::builder().method(self.method).uri(self.path).header(HOST, "localhost");
+    fn into_request(
+        self,
+        host: &str,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Request<Full<Bytes>>, Failure> {
+        let mut request = Request::builder().method(self.method).uri(self.path).header(HOST, host);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
         if let Some(version) = self.if_match {
             request = request.header(IF_MATCH, version);
         }
@@ -134,6 +176,13 @@ fn read_problem(status: StatusCode, body: &[u8]) -> Problem {
     problem
 }
 
+fn bearer(token: &str) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+        .map_err(|_| Failure::Usage("the token holds characters that no token has".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 fn is_nobody_there(error: &io::Error) -> bool {
     // A socket file that a killed server left behind refuses; a path through a file is as good as no path.
     matches!(
@@ -160,6 +209,8 @@ pub(super) fn percent_encode(text: &str) -> String {
     out
 }
 
+/// How long a command waits for a connection.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a command waits for one answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest answer that is read, in bytes; a page of 100 objects is far below.

@@ -1,21 +1,28 @@
-//! The command line: what may be said, and every command but `serve`.
+//! The command line: what may be said, and every command but `serve` and `bench`.
 //!
-//! All commands talk HTTP to a running server, so that what they may and may not do is decided in one place.
+//! All others talk HTTP to a running server, so that what they may and may not do is decided in one place.
 //! A command answers with an [`answer::Answer`] and prints nothing itself: what a person reads, what `--json`
 //! prints and the exit code are made here. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
 mod answer;
+mod audit;
+mod cert;
 mod client;
 mod connection;
 mod edit;
 mod explain;
 mod failure;
 mod http;
+mod lock;
+mod password;
 mod permission;
+mod policy;
 mod role;
 mod session;
 mod show;
 mod table;
+mod tls;
+mod token;
 mod user;
 
 use std::path::PathBuf;
@@ -24,9 +31,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use self::answer::{Answer, Form};
-use self::connection::Target;
+use self::connection::{Target, TokenNeed};
 use self::failure::Failure;
 use self::session::Session;
+use self::tls::Trust;
+use crate::bench::Bench;
 
 /// An MQTT broker that knows who is speaking.
 #[derive(Debug, Parser)]
@@ -58,6 +67,9 @@ pub(crate) struct GlobalOptions {
         hide_env_values = true
     )]
     token: Option<String>,
+    /// Trust the authorities of this PEM file, and no other, to name the server of `--url`
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE", env = "COUNTERSIGN_CA_FILE")]
+    ca_file: Option<PathBuf>,
     /// Print the REST object, or an array of them, as JSON
     #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
@@ -67,6 +79,8 @@ pub(crate) struct GlobalOptions {
 enum Command {
     /// Run the broker
     Serve(ServeArgs),
+    /// Measure a broker, this one or any other
+    Bench(Bench),
     #[command(flatten)]
     Ask(AskCommand),
 }
@@ -79,11 +93,28 @@ enum AskCommand {
     /// Roles: named sets of permissions
     #[command(subcommand)]
     Role(role::RoleCommand),
+    /// Certificates: issue, sign, list, revoke
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
+    /// Log in by user name and password, and print a bearer token for `--token`
+    Login(token::Login),
+    /// Bearer tokens of users
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Users and addresses that too many failed logins have locked
+    #[command(subcommand)]
+    Lock(lock::LockCommand),
     /// MQTT clients that are connected or have a session
     #[command(subcommand)]
     Client(client::ClientCommand),
     /// Say whether a user may read or write a topic, and why; exits 0 for allow, 1 for deny
     Explain(explain::Explain),
+    /// Make users and roles what a policy file says, all or nothing
+    Apply(policy::apply::Apply),
+    /// Print all users and roles as a policy file
+    Export(policy::export::Export),
+    /// Who did what, and which logins were refused
+    Audit(audit::Audit),
 }
 
 /// What `countersign serve` was called with.
@@ -100,11 +131,13 @@ pub(crate) struct ServeArgs {
     pub(crate) data_dir: PathBuf,
 }
 
-/// What the process is to do: be the server, or ask one.
+/// What the process is to do: be the server, measure one, or ask one.
 #[derive(Debug)]
 pub(crate) enum Action {
     /// `countersign serve`
     Serve(ServeArgs),
+    /// `countersign bench`, and whether its result is to be JSON
+    Bench(Bench, bool),
     /// Every other command.
     Ask(Box<Ask>),
 }
@@ -122,6 +155,7 @@ impl Cli {
         let Cli { global, command } = self;
         match command {
             Command::Serve(args) => Action::Serve(ServeArgs { data_dir: global.data_dir, ..args }),
+            Command::Bench(bench) => Action::Bench(bench, global.json),
             Command::Ask(command) => Action::Ask(Box::new(Ask { global, command })),
         }
     }
@@ -144,13 +178,26 @@ impl Ask {
 
     async fn answer(self, form: Form) -> Result<Answer, Failure> {
         let Ask { global, command } = self;
-        let target = Target::resolve(global.url, global.token, global.data_dir)?;
+        let GlobalOptions { url, token, data_dir, ca_file, .. } = global;
+        let ca_file = ca_file.filter(|file| !file.as_os_str().is_empty());
+        let need = match command {
+            AskCommand::Login(_) => TokenNeed::None,
+            _ => TokenNeed::Bearer,
+        };
+        let target = Target::resolve(url, token, Trust { ca_file, data_dir }, need)?;
         let mut session = Session::new(target, form);
         match command {
             AskCommand::User(command) => command.run(&mut session).await,
             AskCommand::Role(command) => command.run(&mut session).await,
+            AskCommand::Cert(command) => command.run(&mut session).await,
+            AskCommand::Login(command) => command.run(&mut session).await,
+            AskCommand::Token(command) => command.run(&mut session).await,
+            AskCommand::Lock(command) => command.run(&mut session).await,
             AskCommand::Client(command) => command.run(&mut session).await,
             AskCommand::Explain(command) => command.run(&mut session).await,
+            AskCommand::Apply(command) => command.run(&mut session).await,
+            AskCommand::Export(command) => command.run(&mut session).await,
+            AskCommand::Audit(command) => command.run(&mut session).await,
         }
     }
 }

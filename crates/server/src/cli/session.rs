@@ -55,15 +55,25 @@ impl Session {
         Ok(self.call(call).await?.body)
     }
 
+    /// Asks for the text file at `path`.
+    pub(super) async fn read_text(&mut self, path: &str) -> Result<String, Failure> {
+        let call = Call { method: Method::GET, path, if_match: None, body: None };
+        self.connected().await?.call_for_text(call).await
+    }
+
+    /// Creates an item in the collection at `path`.
+    pub(super) async fn post(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let call = Call { method: Method::POST, path, if_match: None, body: Some(body) };
+        Ok(self.call(call).await?.body)
+    }
+
     /// Creates an item.
     pub(super) async fn create(
         &mut self,
         collection: &Collection,
         body: &Value,
     ) -> Result<Value, Failure> {
-        let path = collection.path;
-        let call = Call { method: Method::POST, path, if_match: None, body: Some(body) };
-        Ok(self.call(call).await?.body)
+        self.post(collection.path, body).await
     }
 
     /// Puts `body` at `path`.
@@ -78,11 +88,13 @@ impl Session {
         self.call(call).await.map(|_| ())
     }
 
-    /// The items of all pages of the list at `path`.
+    /// The items of all pages of the list at `path`, which may have a query.
     pub(super) async fn list(&mut self, path: &str) -> Result<Vec<Value>, Failure> {
         let mut items = Vec::new();
         for page_number in 1_u64.. {
-            let page_path = format!("{path}?pageNumber={page_number}&rowsPerPage={ROWS_PER_PAGE}");
+            let mark = if path.contains('?') { '&' } else { '?' };
+            let page_path =
+                format!("{path}{mark}pageNumber={page_number}&rowsPerPage={ROWS_PER_PAGE}");
             let mut page = self.read(&page_path).await?;
             let total = page.get("total").and_then(Value::as_u64).unwrap_or_default();
             let Some(Value::Array(rows)) = page.get_mut("items").map(Value::take) else {
@@ -164,11 +176,14 @@ impl Session {
     }
 
     async fn call(&mut self, call: Call<'_>) -> Result<Reply, Failure> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            closed => closed.insert(Connection::open(&self.target).await?),
-        };
-        connection.call(call).await
+        self.connected().await?.call(call).await
+    }
+
+    async fn connected(&mut self) -> Result<&mut Connection, Failure> {
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            closed => Ok(closed.insert(Connection::open(&self.target).await?)),
+        }
     }
 }
 

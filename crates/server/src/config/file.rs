@@ -124,7 +124,13 @@ fn raw(value: &DeValue<'_>) -> Raw {
         DeValue::Boolean(value) => Raw::Boolean(*value),
         DeValue::Float(_) => Raw::Other("float"),
         DeValue::Datetime(_) => Raw::Other("datetime"),
-        DeValue::Array(_) => Raw::Other("array"),
+        DeValue::Array(values) => {
+            let texts = values.iter().map(|value| match value.get_ref() {
+                DeValue::String(text) => Some(text.to_string()),
+                _ => None,
+            });
+            texts.collect::<Option<Vec<_>>>().map_or(Raw::Other("array"), Raw::List)
+        }
         DeValue::Table(_) => Raw::Other("table"),
     }
 }

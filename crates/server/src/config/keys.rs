@@ -45,6 +45,7 @@ impl Key {
             Raw::Text(text) | Raw::Variable(text) => shorten(text),
             Raw::Integer(value) => format!("`{value}`"),
             Raw::Boolean(value) => format!("`{value}`"),
+            Raw::List(values) => format!("`{values:?}`"),
             Raw::Other(kind) => format!("a value of type {kind}"),
         };
         ConfigError::BadValue { place, key: self.path(), value, reason }
@@ -128,6 +129,8 @@ pub(super) static KEYS: &[Key] = &[
     key("listeners", "https", |c| Slot::Address(&mut c.listeners.https), "HTTPS: the REST API, and MQTT over WebSocket at /mqtt."),
     key("listeners", "ws", |c| Slot::Address(&mut c.listeners.ws), "MQTT over plain WebSocket at /mqtt."),
 
+    bounded("limits", "handshake_timeout", SPAN_MS, |c| Slot::Span(&mut c.intake.handshake_timeout),
+        "Time from an accepted connection to the end of its TLS handshake. Over: closed."),
     bounded("limits", "connect_timeout", SPAN_MS, |c| Slot::Span(&mut c.intake.connect_timeout),
         "Time from an accepted connection to its complete CONNECT. Over: closed."),
     bounded("limits", "connect_packet_size_max", PACKET_BYTES, |c| Slot::Whole(&mut c.intake.connect_packet_size_max),
@@ -138,6 +141,8 @@ pub(super) static KEYS: &[Key] = &[
         "Connections of one source address (IPv6: of one /64) that have not sent their CONNECT. Full: its oldest is closed."),
     bounded("limits", "connections_per_source_max", COUNT_OR_ZERO, |c| Slot::Whole(&mut c.intake.connections_per_source_max),
         "Connections of one source address (IPv6: of one /64); 0 is no limit. Full: new ones are closed."),
+    bounded("limits", "http_connections_max", COUNT, |c| Slot::Whole(&mut c.intake.http_connections_max),
+        "Connections of the HTTPS listener that ask for anything but an MQTT WebSocket. Full: answered with 503 and closed."),
     bounded("limits", "shard_inbox_batches_max", COUNT, |c| Slot::Whole(&mut c.intake.shard_inbox_batches_max),
         "Batches that may wait for one shard. Full: the shards that fill it stop reading from their clients until it has fallen to half."),
     bounded("limits", "connections_max", COUNT, |c| Slot::Whole(&mut c.broker.connections_max),
@@ -193,6 +198,29 @@ pub(super) static KEYS: &[Key] = &[
     key("limits", "denied_publish", |c| Slot::Word(&mut c.broker.denied_publish),
         "What happens to a 3.1.1 connection that publishes without the right to; it cannot be told why."),
 
+    key("pki", "ca_file", |c| Slot::Word(&mut c.pki.ca_file),
+        "PEM bundle of the authorities that client certificates may lead to, in place of certs/ca.crt of the data directory."),
+    key("pki", "ca_key_file", |c| Slot::Word(&mut c.pki.ca_key_file),
+        "PEM key of the authority that issues certificates, in place of certs/ca.key. Its certificate must be in the bundle or in certs/ca.crt."),
+    key("pki", "server_certificate_file", |c| Slot::Word(&mut c.pki.server_certificate_file),
+        "PEM certificate of the server with its chain, in place of certs/server.crt. Needs server_key_file."),
+    key("pki", "server_key_file", |c| Slot::Word(&mut c.pki.server_key_file),
+        "PEM key of the server's certificate, in place of certs/server.key. Needs server_certificate_file."),
+    key("pki", "server_names", |c| Slot::List(&mut c.pki.server_names),
+        "Host names and addresses that the server's own certificate carries besides those of the machine; the first is its common name."),
+    key("pki", "crl_files", |c| Slot::List(&mut c.pki.crl_files),
+        "PEM revocation lists of other authorities, besides what is appended to certs/crl.pem."),
+
+    bounded("pki", "certificate_days", (1, 36_500), |c| Slot::Whole(&mut c.login.certificates.days_default),
+        "Days of validity of an issued certificate where nobody asks for a number."),
+    bounded("pki", "certificate_days_max", (1, 36_500), |c| Slot::Whole(&mut c.login.certificates.days_max),
+        "Most days of validity that may be asked for."),
+    bounded("pki", "certificates_per_user_max", COUNT, |c| Slot::Whole(&mut c.login.certificates.per_user_max),
+        "Certificates of one user that are good at the same time."),
+
+    key("websocket", "origins", |c| Slot::List(&mut c.websocket.origins),
+        "Origins such as \"https://dashboard.example\" whose pages may open an MQTT WebSocket by the certificate of the browser, besides the server's own."),
+
     bounded("passwords", "min", (0, 1000), |c| Slot::Whole(&mut c.login.password_policy.min),
         "Least characters of a new password."),
     bounded("passwords", "lower", (0, 1000), |c| Slot::Whole(&mut c.login.password_policy.lower),
@@ -223,6 +251,22 @@ pub(super) static KEYS: &[Key] = &[
         "Permissions of one user or role."),
     bounded("users", "roles_per_user_max", COUNT, |c| Slot::Whole(&mut c.login.roles_per_user_max),
         "Roles of one user."),
+
+    bounded("tokens", "hours_default", (1, 876_000), |c| Slot::Whole(&mut c.login.tokens.hours_default),
+        "Hours a bearer token is good where its login asks for no number; at most hours_max."),
+    bounded("tokens", "hours_max", (1, 876_000), |c| Slot::Whole(&mut c.login.tokens.hours_max),
+        "The most hours a bearer token is good. More: the login is refused with 400."),
+    bounded("tokens", "per_user_max", COUNT, |c| Slot::Whole(&mut c.login.tokens.per_user_max),
+        "Bearer tokens of one user. Full: a new one takes the place of the oldest."),
+
+    bounded("protection", "failures_per_user", COUNT_OR_ZERO, |c| Slot::Whole(&mut c.login.protection.failures_per_user),
+        "Failed logins within the window that lock a user name, known or not; 0 is never. A secret proven before is not locked out of its usual addresses."),
+    bounded("protection", "failures_per_source", COUNT_OR_ZERO, |c| Slot::Whole(&mut c.login.protection.failures_per_source),
+        "Failed logins within the window that lock a source address (IPv6: a /64); 0 is never."),
+    bounded("protection", "window", SPAN_MS, |c| Slot::Span(&mut c.login.protection.window),
+        "The time within which failed logins add up."),
+    bounded("protection", "lockout", SPAN_MS, |c| Slot::Span(&mut c.login.protection.lockout),
+        "How long the first lock lasts. Each further one without an hour of peace between lasts twice the last, up to an hour."),
 
     key("admin", "user_enabled", |c| Slot::Switch(&mut c.admin.user_enabled),
         "Whether a new data directory gets the administrator `admin`."),

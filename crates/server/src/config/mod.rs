@@ -16,7 +16,7 @@ mod words;
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use admin::FirstAdmin;
@@ -35,6 +35,10 @@ pub(crate) struct Config {
     pub(crate) listeners: Listeners,
     /// Bounds before and around a login.
     pub(crate) intake: IntakeLimits,
+    /// Files of certificates and keys that are the operator's.
+    pub(crate) pki: PkiFiles,
+    /// MQTT over WebSocket.
+    pub(crate) websocket: WebSocket,
     /// Bounds of the engine.
     pub(crate) broker: broker::Limits,
     /// The first administrator.
@@ -70,9 +74,35 @@ impl Default for Listeners {
     }
 }
 
+/// Files of certificates and keys in place of those in the data directory.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PkiFiles {
+    /// The trust bundle.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Key of the issuing authority.
+    pub(crate) ca_key_file: Option<PathBuf>,
+    /// The server's chain. Set together with its key.
+    pub(crate) server_certificate_file: Option<PathBuf>,
+    /// The server's key.
+    pub(crate) server_key_file: Option<PathBuf>,
+    /// Names and addresses for the server's own certificate.
+    pub(crate) server_names: Vec<String>,
+    /// Revocation lists of other authorities.
+    pub(crate) crl_files: Vec<String>,
+}
+
+/// MQTT over WebSocket.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WebSocket {
+    /// Origins whose pages may use the browser's certificate.
+    pub(crate) origins: Vec<String>,
+}
+
 /// Bounds on connections that have not logged in, and on how many there may be at all.
 #[derive(Debug, Clone)]
 pub(crate) struct IntakeLimits {
+    /// From the accepted connection to the end of its TLS handshake.
+    pub(crate) handshake_timeout: Duration,
     /// From the accepted connection to the complete CONNECT.
     pub(crate) connect_timeout: Duration,
     /// Largest CONNECT, in bytes.
@@ -83,6 +113,8 @@ pub(crate) struct IntakeLimits {
     pub(crate) pending_per_source_max: usize,
     /// Connections of one source address; 0 for no bound.
     pub(crate) connections_per_source_max: usize,
+    /// Connections that speak HTTP and not MQTT.
+    pub(crate) http_connections_max: usize,
     /// Batches that may wait for one shard before its peers stop reading.
     pub(crate) shard_inbox_batches_max: usize,
 }
@@ -90,11 +122,13 @@ pub(crate) struct IntakeLimits {
 impl Default for IntakeLimits {
     fn default() -> Self {
         Self {
+            handshake_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(10),
             connect_packet_size_max: 16 * 1024,
             pending_connections_max: 2000,
             pending_per_source_max: 1000,
             connections_per_source_max: 0,
+            http_connections_max: 512,
             shard_inbox_batches_max: 256,
         }
     }
@@ -180,6 +214,7 @@ impl Effective {
             file::read(path, &mut effective)?;
         }
         environment::read(variables, &mut effective)?;
+        effective.check_pairs()?;
         effective.config.login.first_admin = effective.config.admin.first();
         Ok(effective)
     }
@@ -191,6 +226,23 @@ impl Effective {
             return Err(key.refuse(raw, reason, source));
         }
         self.mark(index, source)
+    }
+
+    /// What makes sense only together.
+    fn check_pairs(&self) -> Result<(), ConfigError> {
+        let pki = &self.config.pki;
+        let (set, other) = match (&pki.server_certificate_file, &pki.server_key_file) {
+            (Some(_), None) => ("server_certificate_file", "server_key_file"),
+            (None, Some(_)) => ("server_key_file", "server_certificate_file"),
+            (None, None) | (Some(_), Some(_)) => return Ok(()),
+        };
+        let place = KEYS.iter().zip(&self.sources).find(|(key, _)| key.name == set);
+        Err(ConfigError::BadValue {
+            place: place.map_or(Source::Default, |(_, source)| source.clone()),
+            key: format!("pki.{set}"),
+            value: "the given file".to_owned(),
+            reason: format!("`pki.{other}` must be set with it"),
+        })
     }
 
     /// Notes where a value comes from. Two variables for one key are a contradiction waiting to happen.

@@ -17,6 +17,8 @@ pub(super) enum Raw {
     Integer(i64),
     /// A boolean of the file.
     Boolean(bool),
+    /// An array of strings of the file.
+    List(Vec<String>),
     /// Anything else of the file, by the name of its type.
     Other(&'static str),
 }
@@ -33,6 +35,8 @@ pub(super) enum Slot<'a> {
     Address(&'a mut Option<SocketAddr>),
     /// Text with rules of its own.
     Word(&'a mut dyn Word),
+    /// Any number of texts; in a variable with commas between them.
+    List(&'a mut Vec<String>),
     /// Text that is never shown.
     Secret(&'a mut Option<Secret>),
 }
@@ -73,6 +77,7 @@ impl Slot<'_> {
                 let text = text(raw, "a string")?.to_owned();
                 slot.set(&text)
             }
+            Self::List(slot) => list(raw).map(|values| **slot = values),
             Self::Secret(slot) => match text(raw, "a string")? {
                 "" => Err("it is empty".to_owned()),
                 text => {
@@ -92,6 +97,10 @@ impl Slot<'_> {
             Self::Address(Some(address)) => Some(format!("\"{address}\"")),
             Self::Address(None) => Some("\"off\"".to_owned()),
             Self::Word(value) => value.text().map(|text| toml_string(&text)),
+            Self::List(values) => {
+                let values: Vec<_> = values.iter().map(|value| toml_string(value)).collect();
+                Some(format!("[{}]", values.join(", ")))
+            }
             Self::Secret(_) => None,
         }
     }
@@ -101,7 +110,9 @@ impl Slot<'_> {
         match self {
             Self::Secret(secret) => secret.is_some(),
             Self::Word(word) => word.text().is_some(),
-            Self::Switch(_) | Self::Whole(_) | Self::Span(_) | Self::Address(_) => true,
+            Self::Switch(_) | Self::Whole(_) | Self::Span(_) | Self::Address(_) | Self::List(_) => {
+                true
+            }
         }
     }
 
@@ -113,6 +124,7 @@ impl Slot<'_> {
             Self::Span(_) => format!("time span, {}", range.span_text()),
             Self::Address(_) => "address:port or off".to_owned(),
             Self::Word(value) => value.allowed(),
+            Self::List(_) => "array of strings".to_owned(),
             Self::Secret(_) => "secret text".to_owned(),
         }
     }
@@ -216,8 +228,22 @@ fn text<'a>(raw: &'a Raw, wanted: &str) -> Result<&'a str, String> {
         Raw::Text(text) | Raw::Variable(text) => Ok(text),
         Raw::Integer(_) => Err(format!("it must be {wanted}, not an integer")),
         Raw::Boolean(_) => Err(format!("it must be {wanted}, not a boolean")),
+        Raw::List(_) => Err(format!("it must be {wanted}, not an array")),
         Raw::Other(kind) => Err(format!("it must be {wanted}, not a value of type {kind}")),
     }
+}
+
+fn list(raw: &Raw) -> Result<Vec<String>, String> {
+    let values = match raw {
+        Raw::List(values) => values.clone(),
+        Raw::Variable(text) if text.trim().is_empty() => Vec::new(),
+        Raw::Variable(text) => text.split(',').map(|value| value.trim().to_owned()).collect(),
+        _ => return Err("it must be an array of strings".to_owned()),
+    };
+    if values.iter().any(String::is_empty) {
+        return Err("one of its strings is empty".to_owned());
+    }
+    Ok(values)
 }
 
 fn switch(raw: &Raw) -> Result<bool, String> {

@@ -371,6 +371,6 @@ fn every_limit_of_the_engine_has_a_key() {
         persistence: _,
     } = broker::Limits::default();
     let limits = KEYS.iter().filter(|key| key.section == "limits").count();
-    let of_intake = 6;
+    let of_intake = 8;
     assert_eq!(limits - of_intake, 26);
 }

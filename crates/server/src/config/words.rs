@@ -1,5 +1,7 @@
 //! Values that are one of a few words, or text with a rule of its own.
 
+use std::path::PathBuf;
+
 use access::UserName;
 use admin::AuthenticationMode;
 use broker::{DeniedPublish, Persistence, QueueFull};
@@ -144,6 +146,24 @@ impl Word for Option<UserName> {
 
     fn text(&self) -> Option<String> {
         self.as_ref().map(ToString::to_string)
+    }
+}
+
+impl Word for Option<PathBuf> {
+    fn allowed(&self) -> String {
+        "path of a file".to_owned()
+    }
+
+    fn set(&mut self, text: &str) -> Result<(), String> {
+        if text.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        *self = Some(PathBuf::from(text));
+        Ok(())
+    }
+
+    fn text(&self) -> Option<String> {
+        self.as_ref().map(|path| path.display().to_string())
     }
 }
 

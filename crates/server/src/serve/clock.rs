@@ -2,11 +2,16 @@
 //!
 //! It starts at the wall clock and then follows the monotonic clock: it never runs backwards and never jumps, so a
 //! corrected wall clock cannot end every keep-alive at once. How far the two have parted is told by [`drift_ms`].
+//!
+//! What names moments and not spans follows the wall clock instead: the validity of certificates and of passwords, and
+//! what is recorded about users. It is the wall clock that a correction makes right, so [`unix_ms`] and
+//! [`certificate_time`] read it afresh each time; what has been ended stays ended when it is set back.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use mqtt::Timestamp;
+use pki::{TimeProvider, UnixTime};
 
 /// The time now.
 pub(crate) fn now() -> Timestamp {
@@ -14,14 +19,29 @@ pub(crate) fn now() -> Timestamp {
     Timestamp(start.unix_ms.saturating_add(millis(monotonic().duration_since(start.at))))
 }
 
-/// The time now in milliseconds since the Unix epoch, for callers that take a plain function.
+/// The wall clock in milliseconds since the Unix epoch.
 pub(crate) fn unix_ms() -> u64 {
-    now().0
+    wall_ms()
+}
+
+/// The time by which certificates and revocation lists are judged: the wall clock as it is now.
+pub(crate) fn certificate_time() -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_millis(wall_ms()))
+}
+
+/// The same for the TLS library.
+#[derive(Debug)]
+pub(crate) struct CertificateClock;
+
+impl TimeProvider for CertificateClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(certificate_time())
+    }
 }
 
 /// Milliseconds by which the wall clock has left this clock since the start, in either direction.
 pub(crate) fn drift_ms() -> u64 {
-    wall_ms().abs_diff(unix_ms())
+    wall_ms().abs_diff(now().0)
 }
 
 struct Start {

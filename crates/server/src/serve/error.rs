@@ -50,6 +50,9 @@ pub(crate) enum ServeError {
         /// What the operating system says.
         reason: io::Error,
     },
+    /// The files of certificates and keys cannot be used.
+    #[error("certificates: {0}")]
+    Pki(String),
     /// Users, roles and permissions cannot be loaded.
     #[error("users and roles: {0}")]
     Admin(String),
@@ -72,6 +75,7 @@ impl ServeError {
             | Self::InUse { .. }
             | Self::Listener { .. }
             | Self::AdminSocket { .. }
+            | Self::Pki(_)
             | Self::Admin(_)
             | Self::State(_)
             | Self::System { .. } => ExitCode::FAILURE,

@@ -24,6 +24,13 @@ pub(crate) async fn say(mut transport: Transport, last: &[u8]) {
                 Err(_) => return,
             }
         }
+        while let Err(error) = transport.try_flush() {
+            if error.kind() != std::io::ErrorKind::WouldBlock
+                || poll_fn(|context| transport.poll_write_ready(context)).await.is_err()
+            {
+                return;
+            }
+        }
         transport.shut_down_write();
         let mut scratch = [0; 512];
         for _ in 0..READS_MAX {

@@ -8,7 +8,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use access::{Authenticated, UserId};
-use broker::{Attach, ClientView, ShardMessage};
+use broker::{Attach, ClientView, Counters, ShardMessage};
+use pki::PeerIdentity;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::intake::Ticket;
@@ -24,6 +25,8 @@ pub(crate) enum Order {
     Clients(oneshot::Sender<Vec<ClientView>>),
     /// Tell one client.
     Client(UserId, String, oneshot::Sender<Option<ClientView>>),
+    /// Tell what was counted.
+    Counters(oneshot::Sender<Counters>),
     /// End a client's connection and session.
     Kick(UserId, String, oneshot::Sender<bool>),
     /// Say goodbye to all clients and stop.
@@ -42,6 +45,8 @@ pub(crate) struct Newcomer {
     pub(crate) attach: Attach,
     /// Its place among the connections.
     pub(crate) ticket: Ticket,
+    /// The certificate that has proven it, or part of the proof.
+    pub(crate) identity: Option<Box<PeerIdentity>>,
 }
 
 /// The sending side of a shard's inbox.

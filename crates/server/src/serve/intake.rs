@@ -1,18 +1,22 @@
 //! Bounds on connections that nobody has vouched for yet.
 //!
 //! A connection is *silent* until its CONNECT is complete and *pending* until it is logged in. Both are bounded.
+//! One that has begun a TLS handshake waits for our processor as much as we for it, so it does not count as silent for a
+//! moment: otherwise a storm of honest clients would push each other out in the middle of their handshakes.
 //! When all pending places are taken, the connection that has been silent for longest makes room: under an attack that is
 //! the attacker's, in a storm of honest clients there is none, and then new ones wait in the kernel's queue.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::clock;
 use crate::config::IntakeLimits;
 
 /// All places of connections.
@@ -28,6 +32,8 @@ struct Places {
     pending: usize,
     /// By age.
     silent: BTreeMap<u64, Silent>,
+    /// In a TLS handshake, by the time in milliseconds from which on they count as silent, and by age.
+    busy: BTreeMap<(u64, u64), Silent>,
     sources: HashMap<Source, OfSource>,
 }
 
@@ -58,6 +64,8 @@ pub(crate) struct Ticket {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Silent,
+    /// Until this time in milliseconds; silent from then on.
+    Busy(u64),
     Pending,
     LoggedIn,
 }
@@ -80,13 +88,15 @@ impl Intake {
             tokio::pin!(left);
             left.as_mut().enable();
             {
-                let places = self.places.lock();
+                let mut places = self.places.lock();
+                places.end_patience(clock::now().0);
                 if places.pending < self.limits.pending_connections_max || !places.silent.is_empty()
                 {
                     return;
                 }
             }
-            left.await;
+            // Whoever runs out of patience meanwhile makes room as well.
+            tokio::time::timeout(LOOK_AGAIN, left).await.unwrap_or_default();
         }
     }
 
@@ -121,7 +131,11 @@ impl Intake {
 
     /// Names the task that serves a silent connection, so that it can be displaced.
     pub(crate) fn served_by(&self, number: u64, task: AbortHandle) {
-        if let Some(silent) = self.places.lock().silent.get_mut(&number) {
+        let places = &mut *self.places.lock();
+        let mut busy = places.busy.iter_mut().filter(|((_, busy), _)| *busy == number);
+        // It hardly ever has begun its handshake already.
+        let silent = places.silent.get_mut(&number).or_else(|| busy.next().map(|(_, it)| it));
+        if let Some(silent) = silent {
             silent.task = Some(task);
         }
     }
@@ -140,8 +154,32 @@ impl Places {
         }
     }
 
+    /// A connection has begun its TLS handshake.
+    fn busy(&mut self, number: u64, until_ms: u64) {
+        if let Some(silent) = self.silent.remove(&number) {
+            if let Some(of_source) = self.sources.get_mut(&silent.source) {
+                of_source.silent.remove(&number);
+            }
+            self.busy.insert((until_ms, number), silent);
+        }
+    }
+
+    /// Those who take too long for their handshake are silent again.
+    fn end_patience(&mut self, now_ms: u64) {
+        while let Some(first) = self.busy.first_entry()
+            && first.key().0 <= now_ms
+        {
+            let ((_, number), silent) = first.remove_entry();
+            self.sources.entry(silent.source).or_default().silent.insert(number);
+            self.silent.insert(number, silent);
+        }
+    }
+
     /// A connection is no longer silent.
-    fn spoke(&mut self, number: u64, source: Source) {
+    fn spoke(&mut self, number: u64, source: Source, stage: Stage) {
+        if let Stage::Busy(until_ms) = stage {
+            self.busy.remove(&(until_ms, number));
+        }
         self.silent.remove(&number);
         if let Some(of_source) = self.sources.get_mut(&source) {
             of_source.silent.remove(&number);
@@ -164,10 +202,21 @@ impl Ticket {
         self.number
     }
 
+    /// Its TLS handshake has begun, and may take a moment.
+    pub(crate) fn greeted(&mut self) {
+        if self.stage == Stage::Silent {
+            let until_ms = clock::now().0.saturating_add(PATIENCE_MS);
+            self.intake.places.lock().busy(self.number, until_ms);
+            self.stage = Stage::Busy(until_ms);
+        }
+    }
+
     /// The CONNECT is complete.
     pub(crate) fn spoke(&mut self) {
-        self.intake.places.lock().spoke(self.number, self.source);
-        self.stage = Stage::Pending;
+        if self.stage != Stage::LoggedIn {
+            self.intake.places.lock().spoke(self.number, self.source, self.stage);
+            self.stage = Stage::Pending;
+        }
     }
 
     /// The client is logged in: others may be taken in now.
@@ -181,7 +230,7 @@ impl Ticket {
             return;
         }
         let mut places = self.intake.places.lock();
-        places.spoke(self.number, self.source);
+        places.spoke(self.number, self.source, self.stage);
         places.pending = places.pending.saturating_sub(1);
         drop(places);
         self.intake.left.notify_one();
@@ -206,6 +255,10 @@ impl Source {
         })
     }
 }
+
+/// How long a TLS handshake may take before the connection may be made to leave for another.
+const PATIENCE_MS: u64 = 2000;
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {
@@ -268,19 +321,35 @@ mod tests {
     }
 
     #[test]
+    fn a_handshake_in_progress_is_not_pushed_out_until_patience_is_over() {
+        let intake = intake(2, 10, 0);
+        let mut shaking = intake.enter(address("10.0.0.1")).unwrap();
+        shaking.greeted();
+        let _others = ["10.0.0.2", "10.0.0.3"].map(|ip| intake.enter(address(ip)));
+        assert_eq!(silent(&intake), [2], "the silent one made room, not the older busy one");
+        intake.places.lock().end_patience(u64::MAX);
+        assert_eq!(silent(&intake), [0, 2]);
+        let _fourth = intake.enter(address("10.0.0.4"));
+        assert_eq!(silent(&intake), [2, 3]);
+    }
+
+    #[test]
     fn every_place_is_left_whatever_the_stage() {
         let intake = intake(10, 10, 0);
-        for stage in 0..3 {
+        for stage in 0..4 {
             let mut ticket = intake.enter(address("10.0.0.1")).unwrap();
-            if stage > 0 {
+            if stage == 3 {
+                ticket.greeted();
+            } else if stage > 0 {
                 ticket.spoke();
             }
-            if stage > 1 {
+            if stage == 2 {
                 ticket.logged_in();
             }
             drop(ticket);
             let places = intake.places.lock();
-            assert_eq!((places.pending, places.silent.len(), places.sources.len()), (0, 0, 0));
+            assert_eq!((places.pending, places.silent.len(), places.busy.len()), (0, 0, 0));
+            assert!(places.sources.is_empty());
         }
     }
 }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use broker::{ConnectionId, ConnectionLost};
+use pki::PeerIdentity;
 
 use super::intake::Ticket;
 use super::remainder::{READ_BYTES_MAX, Remainder};
@@ -24,6 +25,8 @@ pub(crate) struct Link {
     task: RefCell<Option<Waker>>,
     /// The last write would have blocked.
     is_blocked: Cell<bool>,
+    /// The certificate that its client has proven itself by.
+    identity: Option<Box<PeerIdentity>>,
     reading: Cell<Reading>,
     ending: Cell<Ending>,
     _ticket: Ticket,
@@ -65,6 +68,7 @@ impl Link {
         transport: Transport,
         rest: Remainder,
         ticket: Ticket,
+        identity: Option<Box<PeerIdentity>>,
     ) -> Rc<Self> {
         let reading = if rest.is_empty() { Reading::On } else { Reading::Resumed };
         Rc::new(Self {
@@ -73,6 +77,7 @@ impl Link {
             rest: RefCell::new(rest),
             task: RefCell::new(None),
             is_blocked: Cell::new(false),
+            identity,
             reading: Cell::new(reading),
             ending: Cell::new(Ending::No),
             _ticket: ticket,
@@ -82,6 +87,11 @@ impl Link {
     /// The engine's name for it.
     pub(crate) fn id(&self) -> ConnectionId {
         self.id
+    }
+
+    /// The certificate that its client has proven itself by, if it has.
+    pub(crate) fn identity(&self) -> Option<&PeerIdentity> {
+        self.identity.as_deref()
     }
 
     /// The engine wants no more input for now.
@@ -112,16 +122,17 @@ impl Link {
         let (wanted, written) = {
             let engine = shard.engine();
             let output = engine.output(self.id);
+            let mut transport = self.transport.borrow_mut();
             if output.is_empty() {
-                (0, Ok(0))
+                (0, transport.try_flush().map(|()| 0))
             } else {
-                (output.len(), self.transport.borrow_mut().try_write(output))
+                (output.len(), transport.try_write(output))
             }
         };
         let more = match written {
             Ok(written) => {
                 let more = written > 0 && shard.advance_output(self.id, written);
-                if written < wanted {
+                if written < wanted || self.transport.borrow().has_pending() {
                     self.block();
                 }
                 more
@@ -136,7 +147,11 @@ impl Link {
                 return false;
             }
         };
-        if !more && self.ending.get() == Ending::Closing && !shard.engine().is_held(self.id) {
+        if !more
+            && !self.is_blocked.get()
+            && self.ending.get() == Ending::Closing
+            && !shard.engine().is_held(self.id)
+        {
             self.ending.set(Ending::Flushed);
             self.wake();
         }

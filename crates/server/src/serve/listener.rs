@@ -1,4 +1,4 @@
-//! The TCP listeners: bound early, so that a port in use is known before anything else has happened, and accepted
+//! The listeners' sockets: bound early, so that a port in use is known before anything else has happened, and accepted
 //! from last, when everything behind them is ready.
 
 use std::io;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::door::Door;
 use super::error::ServeError;
 use super::login::{self, Front};
 
@@ -34,14 +35,20 @@ impl Listener {
         Ok(Self { name, address, socket })
     }
 
-    /// Takes connections in until the task is ended.
-    pub(crate) async fn accept(self, front: Arc<Front>) {
+    /// Takes connections in by this door until the task is ended.
+    pub(crate) async fn accept(self, door: Arc<Door>, front: Arc<Front>) {
         let name: Arc<str> = self.name.into();
         loop {
             front.intake.room().await;
             match self.socket.accept().await {
                 Ok((stream, address)) => {
-                    greet(stream, address, Arc::clone(&name), Arc::clone(&front));
+                    greet(
+                        stream,
+                        address,
+                        Arc::clone(&name),
+                        Arc::clone(&door),
+                        Arc::clone(&front),
+                    );
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -65,7 +72,13 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-fn greet(stream: TcpStream, address: SocketAddr, listener: Arc<str>, front: Arc<Front>) {
+fn greet(
+    socket: TcpStream,
+    address: SocketAddr,
+    listener: Arc<str>,
+    door: Arc<Door>,
+    front: Arc<Front>,
+) {
     let Some(ticket) = front.intake.enter(address.ip()) else {
         tracing::info!(
             %address, listener = &*listener, reason = "connections_per_source_max is reached",
@@ -74,8 +87,8 @@ fn greet(stream: TcpStream, address: SocketAddr, listener: Arc<str>, front: Arc<
         return;
     };
     let number = ticket.number();
-    let visitor = login::Visitor { stream, address, listener, ticket };
-    let task = tokio::spawn(login::admit(visitor, Arc::clone(&front)));
+    let visitor = login::Visitor { address, listener, ticket, secured: None };
+    let task = tokio::spawn(login::admit(socket, visitor, door, Arc::clone(&front)));
     front.intake.served_by(number, task.abort_handle());
 }
 

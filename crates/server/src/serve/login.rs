@@ -1,18 +1,24 @@
 //! From an accepted connection to a client that has proven who it is, on the main runtime.
 //!
-//! Nothing here touches a session: before the proof there is only a socket, a small buffer and a deadline.
+//! Nothing here touches a session: before the proof there is only a connection, a small buffer and a deadline. The
+//! same code serves every transport (flaw 7).
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use admin::{Admin, LoginAttempt, LoginRefused, PeerAddress};
+use admin::{Admin, LoginAttempt, LoginRefused, PeerAddress, ProvenCertificate, RefusedLogin};
 use broker::{Attach, Hub, Peer, shard_of};
 use mqtt::{Connect, DecodeError, DecodeLimits, ReasonCode};
-use tokio::io::AsyncReadExt;
+use pki::Pki;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
+use super::door::Door;
+use super::handshake::Secured;
 use super::inbox::{Inbox, Newcomer, Order};
 use super::intake::{Intake, Ticket};
+use super::metrics::Metrics;
 use super::transport::Transport;
 use super::{farewell, refusal, report};
 
@@ -22,28 +28,32 @@ pub(crate) struct Front {
     pub(crate) intake: Arc<Intake>,
     /// Who there is.
     pub(crate) admin: Admin,
+    /// Who is trusted.
+    pub(crate) pki: Arc<Pki>,
     /// The shared part of the broker.
     pub(crate) hub: Arc<Hub>,
     /// The shards.
     pub(crate) inboxes: Arc<[Inbox]>,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
-/// An accepted connection.
+/// Who is behind an accepted connection, as far as is known.
 pub(crate) struct Visitor {
-    /// Its socket.
-    pub(crate) stream: TcpStream,
     /// Where it comes from.
     pub(crate) address: SocketAddr,
     /// The listener it came to.
     pub(crate) listener: Arc<str>,
     /// Its place.
     pub(crate) ticket: Ticket,
+    /// What the TLS handshake has settled, if there was one.
+    pub(crate) secured: Option<Secured>,
 }
 
 /// Why a CONNECT never came.
 enum NoConnect {
-    /// The client closed or the socket failed.
-    Lost,
+    /// The client closed or the connection failed.
+    Lost(std::io::Error),
     /// The time was up.
     TooSlow,
     /// It is not a CONNECT that can be accepted.
@@ -51,31 +61,43 @@ enum NoConnect {
 }
 
 /// Logs a connection in and hands it to its shard, or refuses it.
-pub(crate) async fn admit(mut visitor: Visitor, front: Arc<Front>) {
+pub(crate) async fn admit(socket: TcpStream, visitor: Visitor, door: Arc<Door>, front: Arc<Front>) {
     let limits = front.intake.limits();
-    let reading = read_connect(&mut visitor.stream, limits.connect_packet_size_max);
-    let read = match tokio::time::timeout(limits.connect_timeout, reading).await {
+    let deadline = Instant::now() + limits.connect_timeout;
+    let Some(entered) = door.pass(socket, visitor, &front, deadline).await else { return };
+    let (mut transport, mut visitor) = (entered.transport, entered.visitor);
+    let reading = read_connect(&mut transport, limits.connect_packet_size_max);
+    let read = match tokio::time::timeout_at(entered.deadline, reading).await {
         Ok(read) => read,
         Err(_) => Err(NoConnect::TooSlow),
     };
     visitor.ticket.spoke();
     match read {
-        Ok((connect, rest)) => log_in(visitor, connect, rest, &front).await,
-        Err(NoConnect::Lost) => {
-            tracing::debug!(address = %visitor.address, "connection closed before CONNECT");
+        Ok((connect, rest)) => Box::pin(log_in(transport, visitor, connect, rest, &front)).await,
+        Err(NoConnect::Lost(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+            front.metrics.count("login", &visitor.listener, "no_connect");
+            report::no_connect(&visitor, &error.to_string());
+            farewell::say(transport, &[]).await;
         }
-        Err(NoConnect::TooSlow) => report::no_connect(&visitor, "no CONNECT in time"),
+        Err(NoConnect::Lost(error)) => {
+            tracing::debug!(address = %visitor.address, %error, "connection closed before CONNECT");
+        }
+        Err(NoConnect::TooSlow) => {
+            front.metrics.count("login", &visitor.listener, "no_connect");
+            report::no_connect(&visitor, "no CONNECT in time");
+        }
         Err(NoConnect::Refused(error)) => {
+            front.metrics.count("login", &visitor.listener, "no_connect");
             report::no_connect(&visitor, error.detail);
             let last = error.connack_version.map(|version| refusal::connack(version, error.reason));
-            farewell::say(Transport::Tcp(visitor.stream), &last.unwrap_or_default()).await;
+            farewell::say(transport, &last.unwrap_or_default()).await;
         }
     }
 }
 
 /// Reads the CONNECT. Also gives what came behind it.
 async fn read_connect(
-    stream: &mut TcpStream,
+    transport: &mut Transport,
     packet_size_max: u32,
 ) -> Result<(Box<Connect>, Vec<u8>), NoConnect> {
     let limits = DecodeLimits { packet_size_max };
@@ -89,34 +111,58 @@ async fn read_connect(
             Err(error) => return Err(NoConnect::Refused(error)),
         }
         // The decoder refuses what is too long as soon as the length is in, so this cannot grow without bound.
-        match stream.read_buf(&mut *input).await {
-            Ok(0) | Err(_) => return Err(NoConnect::Lost),
-            Ok(_) => {}
+        let start = input.len();
+        input.resize(start.saturating_add(FIRST_READ_BYTES), 0);
+        let room = input.get_mut(start..).unwrap_or_default();
+        match poll_fn(|context| transport.poll_read(context, room)).await {
+            Ok(0) => return Err(NoConnect::Lost(std::io::ErrorKind::UnexpectedEof.into())),
+            Err(error) => return Err(NoConnect::Lost(error)),
+            Ok(count) => input.truncate(start.saturating_add(count)),
         }
     }
 }
 
-async fn log_in(visitor: Visitor, connect: Box<Connect>, rest: Vec<u8>, front: &Front) {
+async fn log_in(
+    transport: Transport,
+    visitor: Visitor,
+    connect: Box<Connect>,
+    rest: Vec<u8>,
+    front: &Front,
+) {
     let judged = judge(&visitor, &connect, front).await;
     let authenticated = match judged {
         Ok(authenticated) => authenticated,
         Err((code, reason)) => {
+            front.metrics.count("login", &visitor.listener, word(code));
             report::login_refused(&visitor, &connect, code, &reason);
+            front.admin.record_refused_login(RefusedLogin {
+                username: connect.username.as_deref(),
+                client_id: Some(&connect.client_id),
+                address: &visitor.address.to_string(),
+                listener: &visitor.listener,
+                reason: &reason,
+            });
             let last = refusal::connack(connect.version, code);
-            return farewell::say(Transport::Tcp(visitor.stream), &last).await;
+            return farewell::say(transport, &last).await;
         }
     };
-    let Visitor { stream, address, listener, mut ticket } = visitor;
+    front.metrics.count("login", &visitor.listener, "accepted");
+    let Visitor { address, listener, mut ticket, secured } = visitor;
+    let (security, identity) = match secured {
+        Some(Secured { security, identity }) => (Some(security), identity.and_then(Result::ok)),
+        None => (None, None),
+    };
     let assigned = connect.client_id.is_empty().then(|| uuid::Uuid::new_v4().simple().to_string());
     let client_id = assigned.as_deref().unwrap_or(&connect.client_id);
     let shard = shard_of(authenticated.user_id(), client_id, front.hub.shards());
-    let Ok(detached) = Transport::Tcp(stream).detach() else {
+    let Ok(detached) = transport.detach() else {
         tracing::warn!(%address, "a connection was lost: its runtime cannot let go of it");
         return;
     };
     ticket.logged_in();
-    let attach = Attach { connect, assigned_client_id: assigned, peer: Peer { address, listener } };
-    let newcomer = Newcomer { detached, rest, authenticated, attach, ticket };
+    let peer = Peer { address, listener, security };
+    let attach = Attach { connect, assigned_client_id: assigned, peer };
+    let newcomer = Newcomer { detached, rest, authenticated, attach, ticket, identity };
     if let Some(inbox) = front.inboxes.get(usize::from(shard.0)) {
         // A shard that takes nothing has stopped, and the process with it.
         drop(inbox.send(Order::Adopt(Box::new(newcomer))));
@@ -138,10 +184,20 @@ async fn judge(
     if front.hub.connections() >= front.hub.limits().connections_max {
         return Err((ReasonCode::QuotaExceeded, "connections_max is reached".to_owned()));
     }
+    let identity = visitor.secured.as_ref().and_then(|secured| secured.identity.as_ref());
+    let certificate = match identity {
+        None => None,
+        Some(Ok(peer)) => Some(ProvenCertificate {
+            common_names: vec![peer.common_name().as_bytes().to_vec()],
+            fingerprint: *peer.fingerprint().as_bytes(),
+        }),
+        // Flaw 6: no common name, or several.
+        Some(Err(nobody)) => return Err((ReasonCode::NotAuthorized, nobody.to_string())),
+    };
     let attempt = LoginAttempt {
         username: connect.username.as_deref(),
         password: connect.password.as_ref().map(mqtt::Secret::as_bytes),
-        certificate: None,
+        certificate,
         peer: PeerAddress::Network(visitor.address),
     };
     let login = front.admin.login(attempt).await;
@@ -152,7 +208,21 @@ fn code(refused: &LoginRefused) -> ReasonCode {
     match refused {
         LoginRefused::BadCredentials(_) => ReasonCode::BadUserNameOrPassword,
         LoginRefused::NotAuthorized(_) => ReasonCode::NotAuthorized,
+        LoginRefused::Locked { .. } => ReasonCode::Banned,
         LoginRefused::Busy(_) => ReasonCode::ServerBusy,
+    }
+}
+
+/// A refusal in a word for metrics.
+fn word(code: ReasonCode) -> &'static str {
+    match code {
+        ReasonCode::BadUserNameOrPassword => "bad_credentials",
+        ReasonCode::NotAuthorized => "not_authorized",
+        ReasonCode::Banned => "locked",
+        ReasonCode::ServerBusy => "busy",
+        ReasonCode::QuotaExceeded => "full",
+        ReasonCode::ClientIdentifierNotValid => "client_id",
+        _ => "other",
     }
 }
 

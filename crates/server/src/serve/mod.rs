@@ -4,18 +4,25 @@
 //! most likely to be wrong is tried first: configuration, data directory, listeners, and only then users and roles.
 
 mod admin_socket;
+mod certificates;
 mod clients;
 mod clock;
 mod data_dir;
+mod door;
+mod entrances;
 mod error;
 mod farewell;
+mod handshake;
+mod http;
 mod inbox;
 mod intake;
 mod link;
 mod listener;
 mod logging;
 mod login;
+mod metrics;
 mod process;
+mod proven;
 mod refusal;
 mod remainder;
 mod report;
@@ -24,6 +31,7 @@ mod shards;
 mod start;
 mod state;
 mod transport;
+mod upgrade;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -73,7 +81,7 @@ fn try_run(options: &Options) -> Result<(), ServeError> {
     // Dropped last: everything else may still have something to say.
     let _log = logging::start(&config.log).map_err(system("the log's thread"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(MAIN_THREADS)
+        .worker_threads(process::cores().clamp(MAIN_THREADS_MIN, MAIN_THREADS_MAX))
         .thread_name("main")
         .enable_all()
         .build()
@@ -84,5 +92,6 @@ fn try_run(options: &Options) -> Result<(), ServeError> {
     stopped
 }
 
-/// Accepting, logging in and the API; hashing and the database have threads of their own.
-const MAIN_THREADS: usize = 2;
+/// Accepting, TLS handshakes, logging in and the API; hashing and the database have threads of their own.
+const MAIN_THREADS_MIN: usize = 2;
+const MAIN_THREADS_MAX: usize = 16;

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use access::{Authenticated, UserName};
 use broker::{Attach, AttachRefused, ClientName, Peer, Refusal, RefusalReason, Report};
 use mqtt::{Connect, ReasonCode};
+use pki::{Lapse, PeerIdentity};
 
+use super::handshake::Failed;
 use super::login::Visitor;
 
 /// A connection that ended before its CONNECT was complete.
@@ -14,6 +16,26 @@ pub(crate) fn no_connect(visitor: &Visitor, reason: &str) {
     tracing::info!(
         address = %visitor.address, listener = &*visitor.listener, reason,
         "connection refused"
+    );
+}
+
+/// A connection that ended in its TLS handshake.
+pub(crate) fn no_handshake(visitor: &Visitor, failed: &Failed) {
+    let (address, listener) = (visitor.address, &*visitor.listener);
+    let (kind, reason) = (failed.kind, failed.reason.as_str());
+    if failed.is_refusal {
+        tracing::info!(%address, listener, kind, reason, "TLS handshake refused");
+    } else {
+        tracing::debug!(%address, listener, kind, reason, "connection closed in the TLS handshake");
+    }
+}
+
+/// A client whose certificate is not good any more.
+pub(crate) fn identity_lapsed(identity: &PeerIdentity, lapse: &Lapse) {
+    tracing::warn!(
+        user = identity.common_name(), fingerprint = %identity.fingerprint(),
+        reason = lapse.to_string(),
+        "connection ended: its certificate is not good any more"
     );
 }
 

@@ -8,14 +8,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{ClientView, ConnectionId, ConnectionLost, Effect, Engine, Record, ShardId};
+use broker::{
+    AttachRefusal, AttachRefused, ClientView, ConnectionId, ConnectionLost, Effect, Engine, Record,
+    ShardId,
+};
 use hashbrown::{HashMap, HashSet};
-use mqtt::Timestamp;
+use mqtt::{ReasonCode, Timestamp};
+use pki::Pki;
 use tokio::sync::Notify;
 
 use super::clock;
 use super::inbox::{Inbox, Newcomer, Order};
 use super::link::Link;
+use super::proven::{self, Proven};
 use super::remainder::{READ_BYTES_MAX, Remainder};
 use super::report;
 use super::state::Journal;
@@ -37,6 +42,8 @@ pub(crate) struct Shard {
     journal: Option<Arc<Journal>>,
     /// What is to be durable together.
     records: RefCell<Vec<Record>>,
+    /// Those that a certificate has proven.
+    proven: Proven,
     /// An inbox that is too full, if any; no client is read until it has room.
     congested: Cell<Option<usize>>,
     congestion: Notify,
@@ -57,6 +64,7 @@ impl Shard {
         engine: Engine,
         inboxes: Arc<[Inbox]>,
         journal: Option<Arc<Journal>>,
+        pki: Arc<Pki>,
         linger: Duration,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -69,6 +77,7 @@ impl Shard {
             inboxes,
             journal,
             records: RefCell::default(),
+            proven: Proven::new(pki),
             congested: Cell::new(None),
             congestion: Notify::new(),
             held_back: RefCell::default(),
@@ -82,17 +91,27 @@ impl Shard {
 
     /// Takes in a client that has proven who it is.
     fn adopt(self: &Rc<Self>, newcomer: Newcomer) {
-        let Newcomer { detached, rest, authenticated, attach, ticket } = newcomer;
+        let Newcomer { detached, rest, authenticated, attach, ticket, identity } = newcomer;
         let version = attach.connect.version;
         let name = report::Newcoming::new(&authenticated, &attach);
         let Ok(transport) = Transport::adopt(detached) else {
             tracing::warn!("a connection was lost: the shard's runtime cannot take it");
             return;
         };
-        let attached = self.engine.borrow_mut().attach(authenticated, attach, clock::now());
+        // Since the handshake, the certificate may have been revoked.
+        let attached = match identity.as_deref().map_or(Ok(()), |it| self.proven.judge(it)) {
+            Err(_) => Err(AttachRefused {
+                reason: ReasonCode::NotAuthorized,
+                why: AttachRefusal::Lapsed(access::Lapse::CredentialsChanged),
+            }),
+            Ok(()) => self.engine.borrow_mut().attach(authenticated, attach, clock::now()),
+        };
         match attached {
             Ok(id) => {
-                let link = Link::new(id, transport, Remainder::new(rest), ticket);
+                if let Some(identity) = identity.as_deref() {
+                    self.proven.insert(id, identity);
+                }
+                let link = Link::new(id, transport, Remainder::new(rest), ticket, identity);
                 self.links.borrow_mut().insert(id, Rc::clone(&link));
                 tokio::task::spawn_local(link.serve(Rc::clone(self)));
             }
@@ -122,9 +141,31 @@ impl Shard {
     /// A connection is gone for the engine. Until what is returned is dropped, it may still close its socket gently.
     pub(crate) fn ended(&self, link: &Link, lost: ConnectionLost) -> Rc<()> {
         self.links.borrow_mut().remove(&link.id());
+        if link.identity().is_some() {
+            self.proven.remove(link.id());
+        }
         self.engine.borrow_mut().detach(link.id(), lost, clock::now());
         self.end_round();
         Rc::clone(&self.leaving)
+    }
+
+    /// Ends the connections among these whose certificates are not good any more.
+    pub(crate) fn judge_again(&self, connections: &[ConnectionId]) {
+        for id in connections {
+            let link = self.links.borrow().get(id).map(Rc::clone);
+            let Some(link) = link else { continue };
+            let Some(identity) = link.identity() else { continue };
+            if let Err(lapse) = self.proven.judge(identity) {
+                report::identity_lapsed(identity, &lapse);
+                self.engine.borrow_mut().end_lapsed(*id, clock::now());
+            }
+        }
+        self.end_round();
+    }
+
+    /// Those that a certificate has proven.
+    pub(crate) fn proven(&self) -> &Proven {
+        &self.proven
     }
 
     /// The engine, to look at output.
@@ -244,13 +285,14 @@ impl Shard {
                 self.engine.borrow_mut().handle_message(message, clock::now());
             }
             Order::Clients(reply) => drop(reply.send(self.engine.borrow().clients())),
+            Order::Counters(reply) => drop(reply.send(self.engine.borrow().counters())),
             Order::Client(user, client_id, reply) => {
                 let clients = self.engine.borrow().clients();
                 let is_meant = |one: &ClientView| one.user == user && *one.client_id == *client_id;
                 drop(reply.send(clients.into_iter().find(is_meant)));
             }
             Order::Kick(user, client_id, reply) => {
-                let reason = mqtt::ReasonCode::AdministrativeAction;
+                let reason = ReasonCode::AdministrativeAction;
                 let mut engine = self.engine.borrow_mut();
                 let was_there = engine.kick(user, &client_id, reason, clock::now());
                 // Whoever asked may have gone.
@@ -302,6 +344,7 @@ pub(crate) async fn run(
     if let Some(journal) = shard.journal.clone() {
         tokio::task::spawn_local(watch_disk(Rc::clone(&shard), journal));
     }
+    tokio::task::spawn_local(proven::watch(Rc::clone(&shard)));
     let policed = Rc::clone(&shard);
     tokio::task::spawn_local(async move {
         while policy_changes.changed().await.is_ok() {

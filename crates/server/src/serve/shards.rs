@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use broker::{Engine, Hub, ShardId};
+use pki::Pki;
 use tokio::sync::{mpsc, watch};
 
 use super::inbox::{Inbox, Order};
@@ -27,6 +28,7 @@ struct Common {
     hub: Arc<Hub>,
     inboxes: Arc<[Inbox]>,
     journal: Option<Arc<Journal>>,
+    pki: Arc<Pki>,
     policy_changes: watch::Receiver<u64>,
     stop_timeout: Duration,
 }
@@ -39,6 +41,7 @@ impl Shards {
     pub(crate) fn start(
         hub: &Arc<Hub>,
         state: State,
+        pki: &Arc<Pki>,
         batches_max: usize,
         policy_changes: watch::Receiver<u64>,
         stop_timeout: Duration,
@@ -50,6 +53,7 @@ impl Shards {
             hub: Arc::clone(hub),
             inboxes: Arc::clone(&inboxes),
             journal: state.journal.clone(),
+            pki: Arc::clone(pki),
             policy_changes,
             stop_timeout,
         };
@@ -84,9 +88,9 @@ fn start_thread(
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("{THREAD_NAME}{}", id.0)).spawn(move || {
-        let Common { hub, inboxes, journal, policy_changes, stop_timeout } = common;
+        let Common { hub, inboxes, journal, pki, policy_changes, stop_timeout } = common;
         let linger = Duration::from_millis(hub.limits().close_linger_ms);
-        let shard = Shard::new(id, engine, inboxes, journal, linger);
+        let shard = Shard::new(id, engine, inboxes, journal, pki, linger);
         let tasks = tokio::task::LocalSet::new();
         tasks.block_on(
             &runtime,

@@ -5,33 +5,36 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::{Admin, AuthenticationMode, Opened};
+use admin::{Admin, Opened};
 use api::{ApiState, Clients};
 use broker::{Hub, Limits};
+use pki::Pki;
 use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::admin_socket::AdminSocket;
 use super::data_dir::DataDir;
+use super::entrances::Entrances;
 use super::error::ServeError;
 use super::intake::Intake;
-use super::listener::Listener;
 use super::login::Front;
+use super::metrics::{self, Metrics};
 use super::shards::Shards;
 use super::state::State;
-use super::{clients, clock, process};
+use super::{certificates, clients, clock, process};
 use crate::config::{Config, authentication_word};
 
 /// Serves until a signal says to stop.
 pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeError> {
     let system = |what| move |reason| ServeError::System { what, reason };
     let data_dir = DataDir::open(data_dir)?;
-    let listeners = bind(&config)?;
+    let entrances = Entrances::bind(&config)?;
     let mut stop = StopSignals::listen().map_err(system("signals"))?;
     // Served only later; but what is wrong with it is to be known before the first password is told.
     let socket = AdminSocket::bind(&data_dir)?;
-    let admin = open_admin(&config, &data_dir).await?;
+    let pki = certificates::open(&config.pki, data_dir.path()).await?;
+    let admin = open_admin(&config, &data_dir, &pki).await?;
 
     let limits =
         Limits { persistence: config.server.durability.persistence(), ..config.broker.clone() };
@@ -40,6 +43,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let shards = Shards::start(
         &hub,
         state,
+        &pki,
         config.intake.shard_inbox_batches_max,
         admin.policy_changes(),
         config.server.stop_timeout,
@@ -49,15 +53,22 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let mut tasks = JoinSet::new();
     let (clients, requests) = Clients::channel(CLIENT_REQUESTS_MAX);
     tasks.spawn(clients::answer(requests, Arc::clone(&shards.inboxes)));
-    tasks.spawn(socket.serve(api::router(ApiState { admin: admin.clone(), clients })));
+    let metrics = Arc::new(Metrics::default());
+    let router = api::router(ApiState { admin: admin.clone(), clients }).merge(api::guarded(
+        &admin,
+        metrics::router(Arc::clone(&metrics), Arc::clone(&shards.inboxes)),
+    ));
+    tasks.spawn(socket.serve(router.clone()));
     tasks.spawn(watch_clock());
+    tasks.spawn(certificates::watch(Arc::clone(&pki)));
 
-    log_start(&config, &data_dir, &hub, &listeners);
-    let ready = ready_line(&listeners);
+    log_start(&config, &data_dir, &hub, &entrances);
+    let ready = entrances.ready_line();
     let intake = Intake::new(config.intake.clone());
-    let front = Arc::new(Front { intake, admin, hub, inboxes: Arc::clone(&shards.inboxes) });
-    for listener in listeners {
-        tasks.spawn(listener.accept(Arc::clone(&front)));
+    let inboxes = Arc::clone(&shards.inboxes);
+    let front = Arc::new(Front { intake, admin, pki, hub, inboxes, metrics });
+    for (listener, door) in entrances.open(&config, &router) {
+        tasks.spawn(listener.accept(door, Arc::clone(&front)));
     }
     say_ready(&ready).map_err(system("stdout"))?;
 
@@ -75,18 +86,14 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     Ok(())
 }
 
-/// Binds what is to be opened. Only the plain MQTT listener exists in this version.
-fn bind(config: &Config) -> Result<Vec<Listener>, ServeError> {
-    if config.login.authentication == AuthenticationMode::MutualTls {
-        return Ok(Vec::new());
-    }
-    config.listeners.mqtt.map(|address| Listener::bind("mqtt", address)).into_iter().collect()
-}
-
-async fn open_admin(config: &Config, data_dir: &DataDir) -> Result<Admin, ServeError> {
+async fn open_admin(
+    config: &Config,
+    data_dir: &DataDir,
+    pki: &Arc<Pki>,
+) -> Result<Admin, ServeError> {
     let refuse = |error: String| ServeError::Admin(error.replace('\n', "; "));
     let store = Store::open(data_dir.path()).await.map_err(|error| refuse(error.to_string()))?;
-    let opened = Admin::open(store, config.login.clone(), clock::unix_ms).await;
+    let opened = Admin::open(store, Arc::clone(pki), config.login.clone(), clock::unix_ms).await;
     let Opened { admin, first_admin_password } =
         opened.map_err(|error| refuse(error.to_string()))?;
     if let Some(password) = &first_admin_password
@@ -102,8 +109,7 @@ async fn open_admin(config: &Config, data_dir: &DataDir) -> Result<Admin, ServeE
     Ok(admin)
 }
 
-/// Flaw 27: what each listener demands is told at every start.
-fn log_start(config: &Config, data_dir: &DataDir, hub: &Hub, listeners: &[Listener]) {
+fn log_start(config: &Config, data_dir: &DataDir, hub: &Hub, entrances: &Entrances) {
     let authentication = authentication_word(config.login.authentication);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -113,37 +119,7 @@ fn log_start(config: &Config, data_dir: &DataDir, hub: &Hub, listeners: &[Listen
         authentication,
         "starting"
     );
-    let anonymous = config.login.anonymous_user.as_ref().map_or("refused", |user| user.as_str());
-    for listener in listeners {
-        tracing::info!(
-            listener = listener.name, address = %listener.address, transport = "tcp",
-            authentication = "password", anonymous, "listening"
-        );
-        if !listener.address.ip().is_loopback() {
-            tracing::warn!(
-                listener = listener.name, address = %listener.address,
-                "passwords cross this listener in clear, and it is open to other machines"
-            );
-        }
-    }
-    if config.login.authentication == AuthenticationMode::MutualTls {
-        tracing::warn!(
-            "authentication is mutual-tls: the plain listeners `mqtt` and `ws` are not opened, and this version has no TLS \
-             listener, so no client can connect"
-        );
-    } else if config.listeners.mqtts.is_some() || config.listeners.https.is_some() {
-        tracing::info!(
-            "this version has no TLS or WebSocket listener: `mqtts`, `https` and `ws` are not opened"
-        );
-    }
-}
-
-fn ready_line(listeners: &[Listener]) -> String {
-    let mut line = "ready".to_owned();
-    for listener in listeners {
-        line = format!("{line} {}={}", listener.name, listener.address);
-    }
-    line
+    entrances.log(config);
 }
 
 fn say_ready(line: &str) -> std::io::Result<()> {
@@ -153,9 +129,8 @@ fn say_ready(line: &str) -> std::io::Result<()> {
 }
 
 fn shard_count(config: &Config) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     if config.server.shards == 0 {
-        cores().min(SHARDS_BY_DEFAULT_MAX)
+        process::cores().min(SHARDS_BY_DEFAULT_MAX)
     } else {
         config.server.shards
     }
@@ -177,7 +152,7 @@ async fn watch_clock() {
             told_ms = drift_ms;
             tracing::warn!(
                 drift_ms,
-                "the system's clock was set; a restart makes this server follow it"
+                "the system's clock was set: certificates and records follow it at once, spans of time run on"
             );
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use testkit::{BrokerProcess, Outcome, Version, login};
 
-use crate::support::{OTHER_PASSWORD, PASSWORD, setup, setup_with_real_hashes};
+use crate::support::{OTHER_PASSWORD, PASSWORD, setup, setup_with_real_hashes, without_locks};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Expected {
@@ -40,7 +40,7 @@ const PASSWORDS: [Option<&str>; 4] = [None, Some(""), Some(OTHER_PASSWORD), Some
 
 #[test]
 fn absent_empty_wrong_and_right_differ_in_all_sixteen_combinations() {
-    let broker = setup().start();
+    let broker = without_locks(setup()).start();
     broker.add_user("machine", PASSWORD, &[]);
     let mut accepted = 0;
     for name in NAMES {
@@ -61,7 +61,7 @@ fn absent_empty_wrong_and_right_differ_in_all_sixteen_combinations() {
 
 #[test]
 fn the_same_combinations_hold_when_the_password_has_been_proven_before() {
-    let broker = setup().start();
+    let broker = without_locks(setup()).start();
     broker.add_user("machine", PASSWORD, &[]);
     check(&broker, Some("machine"), Some(PASSWORD), [Expected::Accepted; 2]);
     for (name, password) in [("machine", ""), ("machine", OTHER_PASSWORD), ("stranger", PASSWORD)] {
@@ -72,7 +72,7 @@ fn the_same_combinations_hold_when_the_password_has_been_proven_before() {
 
 #[test]
 fn names_and_passwords_are_compared_byte_by_byte() {
-    let broker = setup().start();
+    let broker = without_locks(setup()).start();
     broker.add_user("machine", PASSWORD, &[]);
     check(&broker, Some("machine"), Some(PASSWORD), [Expected::Accepted; 2]);
     let upper = PASSWORD.to_uppercase();
@@ -88,6 +88,33 @@ fn names_and_passwords_are_compared_byte_by_byte() {
     for (name, password) in near_misses {
         check(&broker, Some(name), Some(password), [Expected::BadCredentials; 2]);
     }
+}
+
+#[test]
+fn too_many_failures_shut_the_door_but_not_for_a_client_that_was_in() {
+    let broker = setup().start();
+    broker.add_user("machine", PASSWORD, &[]);
+    let code = |version, password: &str| {
+        let outcome = login(version, "c").user("machine", password).outcome(broker.mqtt());
+        match outcome {
+            Outcome::Accepted(_) => 0,
+            Outcome::Refused(code, _) => code,
+            other => panic!("{other:?}"),
+        }
+    };
+    for number in 0..10 {
+        assert_eq!(code(Version::V5, &format!("guess-{number}")), 0x86);
+    }
+    assert_eq!(code(Version::V5, PASSWORD), 0x8a);
+    assert_eq!(code(Version::V311, PASSWORD), 3);
+    drop(broker.cli(&["user", "unlock", "machine"]).ok());
+    assert_eq!(code(Version::V5, PASSWORD), 0);
+    for number in 0..10 {
+        assert_eq!(code(Version::V5, &format!("guess-{number}")), 0x86);
+    }
+    assert_eq!(code(Version::V5, "guess-again"), 0x8a);
+    assert_eq!(code(Version::V5, PASSWORD), 0, "proven before, at its usual address");
+    assert_eq!(code(Version::V311, PASSWORD), 0);
 }
 
 #[test]
@@ -131,7 +158,7 @@ fn unknown_user_wrong_password_and_disabled_user_get_the_same_bytes() {
 #[test]
 fn unknown_user_and_wrong_password_cost_the_same_time() {
     const TRIES: usize = 40;
-    let broker = setup_with_real_hashes().start();
+    let broker = without_locks(setup_with_real_hashes()).start();
     broker.add_user("machine", PASSWORD, &[]);
     for n in 0..TRIES {
         broker.post_user(&format!("retired-{n}"), PASSWORD, &json!({"enabled": false}));
@@ -238,7 +265,7 @@ fn nobody_is_anonymous_unless_a_user_stands_for_it() {
 
 #[test]
 fn a_password_that_was_just_set_logs_in_and_nothing_else_does() {
-    let broker = setup().start();
+    let broker = without_locks(setup()).start();
     broker.add_user("machine", PASSWORD, &[]);
     let change = ["user", "passwd", "machine", "--password-stdin"];
     // Blanks at the ends belong to a password; the line break does not.

@@ -10,8 +10,10 @@ use crate::support::{BINARY, setup};
 const CLI_PREFACE: &str = "\
 # Command line
 
-What `--help` says, command by command. All commands but `serve` talk to a running server: through `admin.sock` in its data
-directory, which only the user that runs the server can open.
+What `--help` says, command by command. All commands but `serve` and `bench` talk to a running server: through `admin.sock` in its data
+directory, which only the user that runs the server can open, or with `--url https://HOST:PORT` and a bearer token, by whose user's
+permissions they are judged. The server is verified against `--ca-file` alone, or else the data directory's `certs/ca.crt` and the
+authorities of the system.
 
 - A permission is written `OP:RESOURCE` with `OP` one of `read`, `write`, `readWrite`, and a topic filter: `read:plant/#`. A whole
   level may be `${username}` or `${clientId}`. A permission for the REST API is written `http:OP:PATH`.
@@ -32,6 +34,7 @@ const COMMANDS: &[&[&str]] = &[
     &["user", "passwd"],
     &["user", "enable"],
     &["user", "disable"],
+    &["user", "unlock"],
     &["user", "remove"],
     &["role"],
     &["role", "add"],
@@ -39,10 +42,31 @@ const COMMANDS: &[&[&str]] = &[
     &["role", "show"],
     &["role", "set"],
     &["role", "remove"],
+    &["cert"],
+    &["cert", "issue"],
+    &["cert", "sign"],
+    &["cert", "list"],
+    &["cert", "revoke"],
+    &["cert", "ca"],
+    &["login"],
+    &["token"],
+    &["token", "list"],
+    &["token", "revoke"],
+    &["lock"],
+    &["lock", "list"],
+    &["lock", "remove"],
     &["client"],
     &["client", "list"],
     &["client", "kick"],
     &["explain"],
+    &["bench"],
+    &["bench", "connect"],
+    &["bench", "pubsub"],
+    &["bench", "fanout"],
+    &["bench", "storm"],
+    &["apply"],
+    &["export"],
+    &["audit"],
 ];
 
 fn help(words: &[&str]) -> String {

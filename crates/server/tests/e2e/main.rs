@@ -10,7 +10,10 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests measure a real process with a real clock")]
 
+mod audit;
 mod availability;
+mod bench;
+mod certificates;
 mod crash;
 mod credentials;
 mod documents;
@@ -19,7 +22,9 @@ mod explain;
 mod first_session;
 mod lifecycle;
 mod malformed;
+mod policy;
 mod real_clients;
+mod remote;
 mod rights;
 mod sessions;
 mod storm;

@@ -24,6 +24,13 @@ pub(crate) fn setup_with_real_hashes() -> BrokerSetup {
     BrokerSetup::new(BINARY)
 }
 
+/// For tests that fail to log in more often than the broker would bear.
+pub(crate) fn without_locks(setup: BrokerSetup) -> BrokerSetup {
+    setup
+        .env("COUNTERSIGN_PROTECTION_FAILURES_PER_USER", "0")
+        .env("COUNTERSIGN_PROTECTION_FAILURES_PER_SOURCE", "0")
+}
+
 /// A broker with two users: `admin-of-test` may do everything, `machine` what `more` says.
 pub(crate) fn broker_with_machine(more: &[&str]) -> BrokerProcess {
     let broker = setup().start();

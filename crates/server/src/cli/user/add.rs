@@ -3,10 +3,10 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::password::read_password;
 use crate::cli::answer::Answer;
 use crate::cli::edit::NewPermissions;
 use crate::cli::failure::Failure;
+use crate::cli::password::read_password;
 use crate::cli::session::{ROLES, Session, USERS};
 
 /// What `user add` takes.

@@ -4,10 +4,10 @@ mod add;
 mod enable;
 mod list;
 mod passwd;
-mod password;
 mod remove;
 mod set;
 mod show;
+mod unlock;
 
 use clap::Subcommand;
 
@@ -32,6 +32,8 @@ pub(super) enum UserCommand {
     Enable(enable::Enable),
     /// Disable a user and end its connections
     Disable(enable::Disable),
+    /// Let a user log in again that too many failed logins have locked
+    Unlock(unlock::Unlock),
     /// Remove a user and end its connections
     Remove(remove::Remove),
 }
@@ -47,6 +49,7 @@ impl UserCommand {
             UserCommand::Passwd(command) => command.run(session).await,
             UserCommand::Enable(command) => command.run(session).await,
             UserCommand::Disable(command) => command.run(session).await,
+            UserCommand::Unlock(command) => command.run(session).await,
             UserCommand::Remove(command) => command.run(session).await,
         }
     }

@@ -3,9 +3,9 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::password::read_password;
 use crate::cli::answer::Answer;
 use crate::cli::failure::Failure;
+use crate::cli::password::read_password;
 use crate::cli::session::{Session, USERS};
 
 /// What `user passwd` takes.

@@ -27,6 +27,7 @@ impl Show {
             ("enabled", vec![yes_no(&user, "enabled")]),
             ("login", grant_types(&user)),
             ("passwords", passwords(&user)),
+            ("certificates", certificates(&user)),
             ("roles", roles.of(&user)),
             ("permissions", permissions(&user)),
             ("publish prefix", vec![prefix]),
@@ -48,4 +49,21 @@ fn passwords(user: &Value) -> Vec<String> {
         line
     };
     items(user, "passwords").iter().map(describe).collect()
+}
+
+/// One line a certificate.
+fn certificates(user: &Value) -> Vec<String> {
+    let describe = |certificate: &Value| {
+        let mut line = format!(
+            "serial {}, ends {}",
+            text(certificate, "serial"),
+            text(certificate, "expiresAt")
+        );
+        let revoked_at = text(certificate, "revokedAt");
+        if !revoked_at.is_empty() {
+            line.push_str(&format!(", revoked {revoked_at}"));
+        }
+        line
+    };
+    items(user, "certificates").iter().map(describe).collect()
 }

@@ -244,7 +244,9 @@ fn read_header(key: SessionKey, value: &mut Input<'_>) -> Option<Record> {
     let connected_at = Timestamp(value.u64()?);
     let version = read_version(value.byte()?)?;
     let user_name = UserName::parse(value.text()?).ok()?;
-    let peer = Peer { address: value.text()?.parse().ok()?, listener: value.text()?.into() };
+    // How that connection was protected is not kept: it ended with it.
+    let (address, listener) = (value.text()?.parse().ok()?, value.text()?.into());
+    let peer = Peer { address, listener, security: None };
     let client_id = Arc::clone(&key.client_id);
     let client = Arc::new(ClientName { user: key.user, user_name, client_id, peer });
     Some(Record::SessionPut { key, expiry_s, offline_since, client, version, connected_at })

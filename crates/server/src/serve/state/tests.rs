@@ -40,7 +40,8 @@ fn delivery(payload: &str) -> StoredDelivery {
 }
 
 fn samples() -> Vec<Record> {
-    let peer = Peer { address: "[::1]:9".parse().unwrap(), listener: "mqtt".into() };
+    let peer =
+        Peer { address: "[::1]:9".parse().unwrap(), listener: "mqtt".into(), security: None };
     let client = Arc::new(ClientName {
         user: key("").user,
         user_name: UserName::parse("ann").unwrap(),

@@ -4,10 +4,10 @@ use std::io::{self, BufRead, Read};
 
 use zeroize::Zeroizing;
 
-use crate::cli::failure::Failure;
+use super::failure::Failure;
 
 /// Reads one line of standard input.
-pub(super) fn read_password() -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn read_password() -> Result<Zeroizing<String>, Failure> {
     read_line(&mut io::stdin().lock())
 }
 

@@ -1,0 +1,60 @@
+//! `/api/policy`: users and roles as one document.
+
+use admin::policy_model::{PolicyDocument, PolicyExport, PolicyOptions, PolicyOutcome};
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Answer;
+use crate::ApiState;
+use crate::extract::{Body, CalledBy, Query};
+use crate::problem::Problem;
+
+/// `/api/policy`.
+pub(crate) fn router() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(export, apply))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ApplyQuery {
+    /// Only say what would change.
+    #[serde(default)]
+    #[param(required = false)]
+    dry_run: bool,
+    /// Remove the users and roles that the document does not name.
+    #[serde(default)]
+    #[param(required = false)]
+    prune: bool,
+}
+
+/// All users, and all roles that are not built in, such that applying them changes nothing. Passwords are left out.
+#[utoipa::path(get, path = "/api/policy", operation_id = "exportPolicy", tag = "policy", responses(
+    (status = 200, body = PolicyExport),
+    (status = "4XX", body = Problem, content_type = "application/problem+json"),
+))]
+async fn export(State(state): State<ApiState>, CalledBy(caller): CalledBy) -> Answer<PolicyExport> {
+    Ok(Json(state.admin.export_policy(&caller)))
+}
+
+/// Makes users and roles what the document says, all or nothing, and says what has changed.
+#[utoipa::path(post, path = "/api/policy", operation_id = "applyPolicy", tag = "policy", params(ApplyQuery),
+    request_body = PolicyDocument, responses(
+        (status = 200, body = PolicyOutcome),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn apply(
+    State(state): State<ApiState>,
+    CalledBy(caller): CalledBy,
+    Query(query): Query<ApplyQuery>,
+    Body(document): Body<PolicyDocument>,
+) -> Answer<PolicyOutcome> {
+    let options = PolicyOptions { dry_run: query.dry_run, prune: query.prune };
+    Ok(Json(state.admin.apply_policy(&caller, document, options).await?))
+}

@@ -1,0 +1,160 @@
+//! The page that a run leaves behind.
+
+use std::{fmt::Write, fs, process::Command};
+
+use anyhow::Context;
+use serde_json::Value;
+
+use super::{
+    Figure, Measured, Row, TURNS,
+    brokers::{Broker, MOSQUITTO_SETTINGS},
+};
+
+/// Writes `docs/bench/DATE.md` and returns its name.
+pub(crate) fn write(
+    rows: &[Row],
+    brokers: &[Broker],
+    measured: &[Measured],
+    seconds: u32,
+) -> anyhow::Result<String> {
+    let date = said_by("date", &["-u", "+%F"])?;
+    let mut page = format!("# Speed on {date}\n\n");
+    writeln!(
+        page,
+        "Commit `{}`, by `cargo xtask bench`.",
+        said_by("git", &["rev-parse", "--short", "HEAD"])?
+    )?;
+    writeln!(page, "{}.\n", machine()?)?;
+    for broker in brokers {
+        writeln!(page, "- {}: {}", broker.name, broker.version)?;
+    }
+    writeln!(
+        page,
+        "\nEach row {TURNS} times for each broker, in turns, {seconds} s each; shown is the run with the median figure.\n\
+         Password and permissions are checked by all; payload 64 bytes, MQTT 3.1.1, loopback, generator on the same machine.\n\
+         Countersign runs with its defaults. Mosquitto is given a password file, an ACL file and:\n\
+         ```\n{MOSQUITTO_SETTINGS}```\n\
+         `ratio` is how many times better the first broker's figure is. CPU is the generator's and the broker's time in the run shown."
+    )?;
+    for (index, row) in rows.iter().enumerate() {
+        write_row(&mut page, (index, row), brokers, measured)?;
+    }
+    let name = format!("docs/bench/{date}.md");
+    fs::create_dir_all("docs/bench")?;
+    fs::write(&name, page)?;
+    Ok(name)
+}
+
+fn write_row(
+    page: &mut String,
+    (index, row): (usize, &Row),
+    brokers: &[Broker],
+    measured: &[Measured],
+) -> anyhow::Result<()> {
+    writeln!(page, "\n## {}\n`countersign bench {}`\n", row.name, row.arguments.join(" "))?;
+    writeln!(
+        page,
+        "| broker | {} | ratio | a second | p50 / p99 / p99.9 µs | lost, disordered | memory KB | CPU ms: broker, generator |",
+        row.figure.name()
+    )?;
+    writeln!(page, "| --- | --- | --- | --- | --- | --- | --- | --- |")?;
+    let mut own = 0;
+    for (number, broker) in brokers.iter().enumerate() {
+        let results = measured.iter().filter(|it| it.row == index && it.broker == number);
+        let mut results: Vec<&Value> = results.map(|it| &it.result).collect();
+        let median = median(&mut results, row.figure).context("a row was not measured")?;
+        let figure = row.figure.of(median);
+        if number == 0 {
+            own = figure;
+        }
+        let ratio = row.figure.ratio_tenths(own, figure);
+        let at = |pointer: &str| median.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+        writeln!(
+            page,
+            "| {} | {} | {}.{} | {} | {} / {} / {} | {}, {} | {} | {}, {} |",
+            broker.name,
+            grouped(figure),
+            ratio / 10,
+            ratio % 10,
+            grouped(at("/deliveredPerSecond") + at("/loginsPerSecond")),
+            at("/latency/p50Us"),
+            at("/latency/p99Us"),
+            at("/latency/p999Us"),
+            grouped(at("/lost") + at("/failed") + at("/refused")),
+            grouped(at("/outOfOrder")),
+            grouped(at("/broker/rssKbMax")),
+            at("/broker/cpuUs") / 1_000,
+            at("/generatorCpuUs") / 1_000,
+        )?;
+    }
+    Ok(())
+}
+
+impl Figure {
+    fn name(self) -> &'static str {
+        match self {
+            Figure::DeliveredPerCpuSecond => "delivered for a CPU second",
+            Figure::DeliveredPerSecond => "round trips a second",
+            Figure::CpuPerLogin => "CPU ns a login",
+            Figure::P99 => "p99 µs",
+        }
+    }
+}
+
+fn median<'a>(results: &mut [&'a Value], figure: Figure) -> Option<&'a Value> {
+    results.sort_by_key(|result| figure.of(result));
+    results.get(results.len() / 2).copied()
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn machine() -> anyhow::Result<String> {
+    let about = fs::read_to_string("/proc/cpuinfo")?;
+    let model = about.lines().find_map(|line| line.strip_prefix("model name")?.split(':').nth(1));
+    let cores = about.lines().filter(|line| line.starts_with("processor")).count();
+    let kernel = said_by("uname", &["-sr"])?;
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let load = load.split_whitespace().next().unwrap_or_default();
+    Ok(format!(
+        "{cores} × {}, {kernel}; load of the machine at the end: {load}",
+        model.unwrap_or("processor").trim()
+    ))
+}
+
+fn said_by(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("cannot start `{program}`"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Figure, grouped, median};
+    use serde_json::json;
+
+    #[test]
+    fn the_median_is_the_run_in_the_middle() {
+        let runs = [5, 1, 9].map(|it| json!({"deliveredPerSecond": it}));
+        let mut results: Vec<_> = runs.iter().collect();
+        let found = median(&mut results, Figure::DeliveredPerSecond);
+        assert_eq!(found.map(|it| Figure::DeliveredPerSecond.of(it)), Some(5));
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        assert_eq!([7, 999, 1_000, 1_234_567].map(grouped), ["7", "999", "1,000", "1,234,567"]);
+    }
+}

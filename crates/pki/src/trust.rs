@@ -38,8 +38,17 @@ pub(crate) struct Anchors {
     list: Vec<Anchor>,
     trust_anchors: Vec<TrustAnchor<'static>>,
     hints: Vec<DistinguishedName>,
-    /// Chains that verified against these anchors, each with the last second at which all its parts are valid.
-    verified: Mutex<HashMap<Fingerprint, u64>>,
+    /// Chains that verified against these anchors.
+    verified: Mutex<HashMap<Fingerprint, Verified>>,
+}
+
+/// The seconds between which a chain that was verified is known to be good, but for revocation.
+#[derive(Clone, Copy)]
+struct Verified {
+    /// When it was verified: all its parts were valid by then.
+    at_s: u64,
+    /// The last second at which all its parts are valid.
+    until_s: u64,
 }
 
 /// Anchors and revocation lists of one moment.
@@ -86,16 +95,17 @@ impl Anchors {
         Fingerprint::of_sequence(self.list.iter().map(|anchor| anchor.der.as_ref()))
     }
 
-    fn remember(&self, chain: Fingerprint, valid_until_s: u64) {
+    fn remember(&self, chain: Fingerprint, times: Verified) {
         let mut verified = self.verified.lock();
         if verified.len() >= VERIFIED_CHAINS_MAX {
             verified.clear();
         }
-        verified.insert(chain, valid_until_s);
+        verified.insert(chain, times);
     }
 
     fn remembers(&self, chain: Fingerprint, now_s: u64) -> bool {
-        self.verified.lock().get(&chain).is_some_and(|until_s| now_s <= *until_s)
+        let known = self.verified.lock().get(&chain).copied();
+        known.is_some_and(|times| (times.at_s..=times.until_s).contains(&now_s))
     }
 }
 
@@ -117,7 +127,8 @@ impl Trust {
         Ok(Self { anchors, crls, unproven })
     }
 
-    /// Whether this chain, leaf first, is good for a client at this moment, by webpki's full verification.
+    /// Whether this chain, leaf first, is good for a client at this moment, by webpki's full verification. One that these
+    /// anchors have verified before is only looked up in the revocation lists.
     pub(crate) fn verify(
         &self,
         chain: &[CertificateDer<'_>],
@@ -135,10 +146,14 @@ impl Trust {
         }
         let links: Vec<Link> = facts.iter().flatten().map(Link::of).collect();
         self.check_revocation(&links)?;
+        let digest = identity::chain_digest(chain);
+        if self.anchors.remembers(digest, now.as_secs()) {
+            return Ok(());
+        }
         self.verify_path(&end_entity, intermediates, now)
             .map_err(|error| Refusal::of_chain(&error, leaf_facts))?;
         let until_s = links.iter().map(|link| link.not_after_s).min().unwrap_or(0);
-        self.anchors.remember(identity::chain_digest(chain), until_s);
+        self.anchors.remember(digest, Verified { at_s: now.as_secs(), until_s });
         Ok(())
     }
 

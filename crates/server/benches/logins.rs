@@ -54,12 +54,12 @@ fn main() {
         .unwrap();
     let bare_address = first_line(&mut child).parse().unwrap();
     let (address, id) = (broker.listener("mqtts").unwrap(), broker.process_id());
-    let full = || client(&certs, false);
-    let resuming: Vec<_> = (0..THREADS).map(|_| client(&certs, true)).collect();
+    let clients = |resumes| (0..THREADS).map(|_| client(&certs, resumes)).collect::<Vec<_>>();
+    let (full, resuming) = (clients(false), clients(true));
     for round in 1..=ROUNDS {
         println!("round {round}");
-        let ours = rate(id, address, &[full(), full()], HandshakeKind::Full);
-        let bare = rate(child.id(), bare_address, &[full(), full()], HandshakeKind::Full);
+        let ours = rate(id, address, &full, HandshakeKind::Full);
+        let bare = rate(child.id(), bare_address, &full, HandshakeKind::Full);
         // The tickets of one are worth nothing at the other.
         visit_all(address, &resuming, THREADS, None);
         let ours_resumed = rate(id, address, &resuming, HandshakeKind::Resumed);
@@ -68,8 +68,7 @@ fn main() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let config = full();
-    let connect = |number: usize| stay(address, &config, &format!("idle-{number}"));
+    let connect = |number: usize| stay(address, &full[number % THREADS], &format!("idle-{number}"));
     // What was freed after the logins above is there to be used again, so growth is what counts.
     let before_kib = broker.resident_kib();
     let idle: Vec<_> = (0..IDLE).map(connect).collect();
@@ -223,7 +222,8 @@ fn cpu_s(id: u32) -> f64 {
 const BARE: &str = "COUNTERSIGN_BENCH_BARE_CERTS";
 const ROUNDS: usize = 3;
 const VISITS: usize = 4000;
-const THREADS: usize = 2;
+/// Connections at a time.
+const THREADS: usize = 32;
 const IDLE: usize = 2000;
 /// USER_HZ of Linux.
 const TICKS_A_SECOND: f64 = 100.0;

@@ -18,5 +18,6 @@ mod restart;
 mod revocation;
 mod rights;
 mod sessions;
+mod users;
 mod wills;
 mod world;

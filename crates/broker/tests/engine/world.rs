@@ -4,10 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use access::{
-    AuthMethod, Authenticated, Context, GrantTypes, Permission, PermissionId, Policy, PolicyChange,
-    Proof, PublishPrefix, Resource, User, UserId, UserName,
-};
+use access::{AuthMethod, Authenticated, Policy, PolicyChange, Proof, User};
 use arc_swap::ArcSwap;
 use broker::{
     Attach, ClientView, ConnectionId, ConnectionLost, Effect, Engine, Hub, Limits, Peer, Record,
@@ -18,11 +15,11 @@ use mqtt::{
     Qos, ReasonCode, SubscribeOptions, Timestamp, Unsubscribe,
 };
 use topic::SubscriptionFilter;
-use uuid::Uuid;
 
 mod client;
 mod disk;
 
+pub(crate) use crate::users::{prefixed, user};
 pub(crate) use mqtt::ProtocolVersion::{V5, V311};
 pub(crate) const Q0: Qos = Qos::AtMostOnce;
 pub(crate) const Q1: Qos = Qos::AtLeastOnce;
@@ -565,35 +562,4 @@ pub(crate) fn message<'a>(topic: &'a str, payload: &'a str) -> OutgoingPublish<'
         forwardable: &[],
         payload: payload.as_bytes(),
     }
-}
-
-/// A user with rules like `allow read a/#`. The same name has the same id.
-pub(crate) fn user(name: &str, rules: &[&str]) -> User {
-    let id = name.bytes().fold(1u128, |id, byte| id * 257 + u128::from(byte));
-    let permission = |(number, rule): (usize, &&str)| {
-        let mut words = rule.splitn(3, ' ');
-        let mut word = || words.next().unwrap();
-        let (effect, operation, resource) = (word(), word(), word());
-        Permission {
-            id: PermissionId(Uuid::from_u128(id * 1000 + u128::try_from(number).unwrap())),
-            resource: Resource::parse(resource, Context::Mqtt).unwrap(),
-            operation: operation.parse().unwrap(),
-            context: Context::Mqtt,
-            effect: effect.parse().unwrap(),
-        }
-    };
-    User {
-        id: UserId(Uuid::from_u128(id)),
-        name: UserName::parse(name).unwrap(),
-        grants: GrantTypes::PASSWORD,
-        publish_prefix: None,
-        roles: Vec::new(),
-        permissions: rules.iter().enumerate().map(permission).collect(),
-        enabled: true,
-        credential_epoch: 1,
-    }
-}
-
-pub(crate) fn prefixed(name: &str, prefix: &str, rules: &[&str]) -> User {
-    User { publish_prefix: Some(PublishPrefix::parse(prefix).unwrap()), ..user(name, rules) }
 }

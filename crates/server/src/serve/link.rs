@@ -252,17 +252,22 @@ impl Link {
     async fn leave(&self, shard: &Shard) {
         self.transport.borrow_mut().shut_down_write();
         let drain = async {
-            for _ in 0..LEAVE_READS_MAX {
+            let mut left = LEAVE_BYTES_MAX;
+            while left > 0 {
                 let read = poll_fn(|context| {
                     let mut scratch = shard.scratch();
                     self.transport.borrow_mut().poll_read(context, &mut scratch)
                 });
-                if matches!(read.await, Ok(0) | Err(_)) {
-                    return;
+                match read.await {
+                    Ok(0) | Err(_) => return,
+                    Ok(length) => left = left.saturating_sub(length),
                 }
             }
         };
-        tokio::time::timeout(LEAVE_TIME_MAX, drain).await.unwrap_or_default();
+        // A client works off what it was sent before it comes to the DISCONNECT, and answers meanwhile: each answer
+        // to a closed socket would cost it what it has not read yet.
+        let time_max = if shard.is_stopping() { LEAVE_TIME_AT_STOP } else { LEAVE_TIME_MAX };
+        tokio::time::timeout(time_max, drain).await.unwrap_or_default();
     }
 
     fn block(&self) {
@@ -285,6 +290,7 @@ impl Link {
     }
 }
 
-const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);
-/// 2 MiB of what the client had already sent.
-const LEAVE_READS_MAX: usize = 16;
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(5);
+const LEAVE_TIME_AT_STOP: Duration = Duration::from_secs(1);
+/// Of what the client had already sent, or still sends.
+const LEAVE_BYTES_MAX: usize = 2 * 1024 * 1024;

@@ -205,6 +205,11 @@ impl Shard {
         is_free
     }
 
+    /// Whether the broker is on its way down.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.get()
+    }
+
     /// Sees to it that the flusher runs once those who are ready now have had their turn: all that they make the
     /// engine do is one round.
     fn end_round(&self) {

@@ -124,3 +124,38 @@ fn headers_of_the_server_say_the_length() {
     check(65_535, &[0x82, 126, 0xff, 0xff]);
     check(65_536, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
 }
+
+#[test]
+fn the_same_comes_out_however_bytes_are_cut_be_they_sense_or_not() {
+    let mut state = 7_u64;
+    let mut random = |bound: u64| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % bound
+    };
+    let (mut refused, mut passed) = (0, 0);
+    for _ in 0..20_000 {
+        let frames: Vec<_> = (0..random(4))
+            .map(|_| {
+                // Mostly what is allowed, so that much of it gets far.
+                let first = [0x82, 0x82, 0x02, 0x00, 0x80, 0x89, 0x8a, 0x88, 0x81, 0xff]
+                    [usize::try_from(random(10)).unwrap()];
+                let length = usize::try_from(random(140)).unwrap();
+                frame(first, MASK, &vec![u8::try_from(random(256)).unwrap(); length])
+            })
+            .collect();
+        let portion = usize::try_from(random(20)).unwrap() + 1;
+        match (decoded(&frames, usize::MAX), decoded(&frames, portion)) {
+            (Ok(whole), Ok(parts)) => {
+                assert_eq!(whole, parts, "{frames:?} {portion}");
+                passed += 1;
+            }
+            (Err(whole), Err(parts)) => {
+                assert_eq!(whole, parts, "{frames:?} {portion}");
+                refused += 1;
+            }
+            (whole, parts) => panic!("{frames:?} {portion}: {whole:?} {parts:?}"),
+        }
+    }
+    assert!(refused > 1000 && passed > 1000, "{refused} {passed}");
+}

@@ -7,7 +7,7 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::task::{Context, Poll, ready};
 
-use rustls::ServerConnection;
+use rustls::{ProtocolVersion, ServerConnection};
 use tokio::net::TcpStream;
 
 use super::pipe;
@@ -45,6 +45,9 @@ impl TlsStream {
     /// What the socket or the TLS library says. The alert is then on its way.
     pub(crate) async fn shake_hands(&mut self, mut on_hello: impl FnMut()) -> io::Result<()> {
         loop {
+            if !self.session.is_handshaking() && self.is_heard_out() {
+                return Ok(());
+            }
             std::future::poll_fn(|context| self.poll_flush(context)).await?;
             if !self.session.is_handshaking() {
                 return Ok(());
@@ -85,8 +88,6 @@ impl TlsStream {
 
     /// See [`super::Transport::try_write`].
     pub(super) fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        // What is encrypted already goes first, and bounds what may wait.
-        self.try_flush()?;
         let mut taken = 0;
         // The library takes a bounded amount at once, the beginning of the slices.
         let mut rest = [IoSlice::new(&[]); SLICES_MAX];
@@ -98,10 +99,10 @@ impl TlsStream {
             let count = self.session.writer().write_vectored(rest)?;
             taken += count;
             IoSlice::advance_slices(&mut rest, count);
+            // What was encrypted before goes with it, and bounds how much is taken.
             match self.try_flush() {
-                Ok(()) if count > 0 => {}
-                Ok(()) => break,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && taken > 0 => break,
                 Err(error) => return Err(error),
             }
         }
@@ -125,6 +126,12 @@ impl TlsStream {
     pub(super) fn say_goodbye(&mut self) {
         self.session.send_close_notify();
         self.try_flush().unwrap_or_default();
+    }
+
+    /// Whether the client waits for nothing of the handshake any more: in TLS 1.3 what is left is a ticket, which
+    /// goes with the first answer.
+    fn is_heard_out(&self) -> bool {
+        self.session.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -16,7 +16,7 @@ impl Engine {
         let Some(session) = self.shard.sessions.online_mut(id) else { return };
         let place = session.identity.place;
         match session.outbound.puback(packet_id) {
-            Ok(delivery) => self.shard.delivered(place, delivery.as_ref(), now),
+            Ok(delivery) => self.shard.delivered(place, packet_id, delivery.as_ref(), now),
             Err(error) => self.end_by_wrong_ack(id, error, now),
         }
     }
@@ -34,7 +34,9 @@ impl Engine {
             Ok(Received::ReleaseAgain) => {
                 self.shard.reply(id, &pubrel(packet_id, ReasonCode::Success));
             }
-            Ok(Received::Refused(delivery)) => self.shard.delivered(place, delivery.as_ref(), now),
+            Ok(Received::Refused(delivery)) => {
+                self.shard.delivered(place, packet_id, delivery.as_ref(), now);
+            }
             Err(AckError::Unknown) => {
                 // The client may have kept it longer than the server: it is told, not cut off.
                 self.shard.reply(id, &pubrel(packet_id, ReasonCode::PacketIdentifierNotFound));
@@ -63,7 +65,7 @@ impl Engine {
         let Some(session) = self.shard.sessions.online_mut(id) else { return };
         let place = session.identity.place;
         match session.outbound.pubcomp(ack.packet_id) {
-            Ok(()) => self.shard.pump(place, now),
+            Ok(()) => self.shard.delivered(place, ack.packet_id, None, now),
             Err(error) => self.end_by_wrong_ack(id, error, now),
         }
     }
@@ -125,21 +127,36 @@ impl Shard {
             give_up(&mut session.outbound, packet_id, qos);
             if is_durable {
                 let key = session.identity.key.clone();
+                round.persist(Record::InflightRemove { key: key.clone(), packet_id });
                 round.persist(Record::MessageRemove { key, sequence });
             }
         }
     }
 
-    fn delivered(&mut self, place: SessionRef, delivery: Option<&Delivery>, now: Timestamp) {
+    /// The exchange is over.
+    fn delivered(
+        &mut self,
+        place: SessionRef,
+        packet_id: PacketId,
+        delivery: Option<&Delivery>,
+        now: Timestamp,
+    ) {
+        if let Some(session) = self.sessions.get(place)
+            && session.is_durable(self.hub.limits())
+        {
+            let key = session.identity.key.clone();
+            self.round.persist(Record::InflightRemove { key, packet_id });
+        }
         self.forget_message(place, delivery);
         self.pump(place, now);
     }
 
     fn released(&mut self, place: SessionRef, packet_id: PacketId, delivery: Option<&Delivery>) {
-        let Some(session) = self.sessions.get(place) else { return };
+        let Some(session) = self.sessions.get_mut(place) else { return };
         if session.is_durable(self.hub.limits()) {
-            let key = session.identity.key.clone();
-            self.round.persist(Record::InflightReleased { key, packet_id });
+            session.next_sequence += 1;
+            let (key, sequence) = (session.identity.key.clone(), session.next_sequence);
+            self.round.persist(Record::InflightReleased { key, sequence, packet_id });
         }
         self.forget_message(place, delivery);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use access::{Authenticated, Denial, Lapse, Rights};
 use foldhash::fast::FixedState;
@@ -18,6 +18,7 @@ use crate::connection::{Connection, PermitCache};
 use crate::detach::{Ending, WillFate};
 use crate::engine::{Engine, Shard};
 use crate::gate;
+use crate::hub::STORAGE;
 use crate::identity::{
     ClientName, ConnectionId, Peer, SessionIdentity, SessionKey, SessionKeyRef, SessionRef,
 };
@@ -85,8 +86,13 @@ impl Engine {
         now: Timestamp,
     ) -> Result<ConnectionId, AttachRefused> {
         self.take_policy(now);
+        self.shard.round.begin_packet();
         let limits = self.shard.hub.limits().clone();
         let client_id = client_id(&attach, &limits)?;
+        let expiry_s = attach.connect.session_expiry_s().min(limits.session_expiry_s_max);
+        if expiry_s > 0 && self.shard.hub.is_storage_failing() {
+            return Err(refused_by_limit(STORAGE));
+        }
         let rights = self.judge_attach(&proof, &attach.connect, &client_id)?;
         let key = SessionKey { user: proof.user_id(), client_id };
         let former =
@@ -163,7 +169,7 @@ impl Engine {
         if let Some(place) = former {
             if self.resume_or_end(place, opening.clean_start, now) {
                 if let Some(session) = self.shard.sessions.get_mut(place) {
-                    session.proof = opening.proof;
+                    session.proof = Some(opening.proof);
                     session.rights = Some(opening.rights);
                     session.client = opening.client;
                 }
@@ -264,9 +270,9 @@ impl Opening {
         let client_id = Arc::clone(&self.client.client_id);
         let key = SessionKey { user: self.client.user, client_id };
         Session {
-            identity: Arc::new(SessionIdentity { key, place, is_online: AtomicBool::new(false) }),
+            identity: Arc::new(SessionIdentity::new(key, place)),
             client: self.client,
-            proof: self.proof,
+            proof: Some(self.proof),
             rights: Some(self.rights),
             version: self.version,
             clean_start: self.clean_start,
@@ -337,6 +343,7 @@ fn open_connection(
         packet_size_max: properties.maximum_packet_size_or_default(),
         outbox: Outbox::default(),
         flush_mark: 0,
+        owes_until: 0,
         keep_alive_armed: keep_alive.deadline(),
         keep_alive,
         holds: 0,

@@ -25,6 +25,8 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     /// The round that has a flush for this connection.
     pub(crate) flush_mark: u64,
+    /// The last commit that its packets have a part in.
+    pub(crate) owes_until: u64,
     pub(crate) keep_alive: KeepAlive,
     pub(crate) keep_alive_armed: Option<Timestamp>,
     /// How many receivers hold this connection back.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use mqtt::{AliasedTopic, OutgoingPublish, PacketId, Qos, Timestamp};
 use topic::TopicName;
@@ -9,11 +10,11 @@ use topic::TopicName;
 use crate::connection::Connection;
 use crate::engine::Shard;
 use crate::gate;
-use crate::identity::{SessionRef, ShardId};
-use crate::limits::Limits;
+use crate::identity::{SessionKey, SessionRef, ShardId};
+use crate::limits::{Limits, Persistence};
 use crate::message::{Delivery, Message, Publication, expiry_left_s};
 use crate::pressure::count_dropped;
-use crate::record::Record;
+use crate::record::{Record, StoredDelivery, Way};
 use crate::report::DropRule;
 use crate::round::Round;
 use crate::routes::{Route, Target, TargetOptions};
@@ -59,7 +60,7 @@ impl Shard {
             self.deliver(target, publication, &mut copies, source, now);
         }
         for (shard, targets) in &route.remote {
-            self.forward(*shard, route.serial, targets, publication, &copies);
+            self.forward(*shard, route.serial, targets, publication, &mut copies);
         }
         for group in &route.shared {
             let Some(targets) = group.choose() else { continue };
@@ -67,7 +68,7 @@ impl Shard {
             if target.place.shard == self.id {
                 self.deliver(target, publication, &mut copies, source, now);
             } else {
-                self.forward(target.place.shard, 0, targets, publication, &copies);
+                self.forward(target.place.shard, 0, targets, publication, &mut copies);
             }
         }
     }
@@ -76,7 +77,7 @@ impl Shard {
     pub(crate) fn deliver_batch(&mut self, batch: &PublishBatch, now: Timestamp) {
         // The routes may be older than the policy that rules here.
         let is_current = batch.policy_generation == self.policy.generation();
-        batch.for_each(|group, publication, message| {
+        batch.for_each(|group, publication, message, way| {
             let source = group.source.map(|id| (batch.origin, id));
             self.frames.clear();
             let mut copies = Copies {
@@ -89,6 +90,9 @@ impl Shard {
                 if is_current || self.may_receive(target.place, publication) {
                     self.deliver(target, publication, &mut copies, source, now);
                 }
+            }
+            if let Some(way) = way {
+                self.round.persist(Record::ForwardRemove(way));
             }
         });
         // Its publishers wait for half of the window.
@@ -103,10 +107,7 @@ impl Shard {
         let limits = hub.limits();
         let is_durable = session.is_durable(limits);
         if is_durable {
-            let key = session.identity.key.clone();
-            let Delivery { qos, sequence, ref message, .. } = delivery;
-            let message = Arc::clone(message);
-            round.persist(Record::QueuedPut { key, sequence, qos, message });
+            round.persist(delivery.record(&session.identity.key));
         }
         let dropped = session.queue.push(delivery, limits);
         if is_durable {
@@ -189,11 +190,14 @@ impl Shard {
             return self.enqueue(place, delivery);
         }
         if session.is_durable(hub.limits()) {
-            let (qos, sequence) = (delivery.qos, delivery.sequence);
-            let (key, message) = (session.identity.key.clone(), Arc::clone(&delivery.message));
-            round.persist(Record::QueuedPut { key, sequence, qos, message });
+            round.persist(delivery.record(&session.identity.key));
         }
-        send_acknowledged(session, round, hub.limits(), delivery, now);
+        let sequence = delivery.sequence;
+        let is_sent = send_acknowledged(session, round, hub.limits(), delivery, now);
+        if !is_sent && session.is_durable(hub.limits()) {
+            let key = session.identity.key.clone();
+            round.persist(Record::MessageRemove { key, sequence });
+        }
     }
 
     fn deliver(
@@ -286,17 +290,55 @@ impl Shard {
         route: u64,
         targets: &Arc<[Target]>,
         publication: &Publication<'_>,
-        copies: &Copies,
+        copies: &mut Copies,
     ) {
+        let way = self.record_forward(shard, targets, publication, copies);
         // What nobody keeps here is copied: the other shard makes and frees its own message.
         let message = copies.message.as_ref().filter(|_| publication.qos > Qos::AtMostOnce);
-        let on_way = self.round.forward(shard, route, targets, publication, message);
+        let on_way = self.round.forward(shard, route, targets, publication, message, way);
         if on_way > self.hub.limits().shard_window_bytes
             && let Some(id) = publication.source
             && self.round.wait_for(shard, id)
         {
             self.hold_connection(id);
         }
+    }
+
+    /// A message for durable sessions of another shard is recorded here, with all else that its
+    /// packet brings about, until that shard has recorded what it made of it: then it is neither
+    /// lost nor there twice, whichever of the two is durable first.
+    fn record_forward(
+        &mut self,
+        shard: ShardId,
+        targets: &[Target],
+        publication: &Publication<'_>,
+        copies: &mut Copies,
+    ) -> Option<Way> {
+        if publication.qos == Qos::AtMostOnce || self.hub.limits().persistence == Persistence::Off {
+            return None;
+        }
+        let stored = |target: &Target| {
+            let options = target.options_for(publication.writer_place())?;
+            let qos = publication.qos.min(options.qos);
+            if qos == Qos::AtMostOnce || !target.session.is_durable.load(Ordering::Relaxed) {
+                return None;
+            }
+            let message = copies.message.get_or_insert_with(|| publication.to_message());
+            let delivery = StoredDelivery {
+                qos,
+                retain: publication.retain && options.retain_as_published,
+                identifiers: options.identifiers.clone(),
+                message: Arc::clone(message),
+            };
+            Some((target.session.key.clone(), delivery))
+        };
+        let targets: Vec<_> = targets.iter().filter_map(stored).collect();
+        if targets.is_empty() {
+            return None;
+        }
+        let way = self.round.next_way(shard);
+        self.round.persist(Record::ForwardPut { way, targets });
+        Some(way)
     }
 
     /// The deliver gate, for a route that was made under another policy.
@@ -392,6 +434,16 @@ impl Connection {
 }
 
 impl Delivery {
+    fn record(&self, key: &SessionKey) -> Record {
+        let delivery = StoredDelivery {
+            qos: self.qos,
+            retain: self.retain,
+            identifiers: self.identifiers.clone(),
+            message: Arc::clone(&self.message),
+        };
+        Record::QueuedPut { key: key.clone(), sequence: self.sequence, delivery }
+    }
+
     pub(crate) fn outgoing(&self, packet_id: PacketId, now: Timestamp) -> OutgoingPublish<'_> {
         OutgoingPublish {
             dup: false,
@@ -425,11 +477,16 @@ fn send_acknowledged(
     let (sequence, qos) = (delivery.sequence, delivery.qos);
     let Ok(packet_id) = session.outbound.send(qos, delivery) else { return false };
     let Some(delivery) = session.outbound.newest() else { return false };
-    connection.put_delivery(delivery, packet_id, Resent::No, round, now);
     if is_durable {
         let key = session.identity.key.clone();
-        round.persist(Record::InflightPut { key, sequence, packet_id });
+        round.persist(Record::InflightPut { key, sequence, packet_id, qos });
+        if qos == Qos::ExactlyOnce {
+            // [MQTT-4.3.3-2] The packet id must be known after a restart, or it would be used for
+            // another message while the client takes it for this one.
+            round.hold(connection);
+        }
     }
+    connection.put_delivery(delivery, packet_id, Resent::No, round, now);
     true
 }
 

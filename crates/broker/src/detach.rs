@@ -56,6 +56,12 @@ impl Ending {
         Ending::told(DisconnectCause::DeniedPublish, ReasonCode::NotAuthorized, WillFate::Publish)
     }
 
+    /// What the client waits for cannot be made durable.
+    pub(crate) fn storage() -> Ending {
+        let reason = ReasonCode::QuotaExceeded;
+        Ending::told(DisconnectCause::Storage, reason, WillFate::Publish)
+    }
+
     fn untold(cause: DisconnectCause, will: WillFate) -> Ending {
         Ending { cause, told: None, will }
     }
@@ -195,10 +201,13 @@ impl Shard {
             | DisconnectCause::Protocol(..)
             | DisconnectCause::StandingLost(_)
             | DisconnectCause::DeniedPublish
+            | DisconnectCause::Storage
             | DisconnectCause::Kicked(_) => connection.outbox.retain(|_| false),
         }
         // [MQTT-3.14.0-1] Before 5.0 a server sends no DISCONNECT.
-        if let Some(reason) = ending.told.filter(|_| connection.version.is_v5()) {
+        // [MQTT-3.2.0-1] And nothing comes before CONNACK, which is still to be written if anything is.
+        let is_answered = connection.traffic.bytes_out > 0 || !connection.outbox.is_empty();
+        if let Some(reason) = ending.told.filter(|_| connection.version.is_v5() && is_answered) {
             let packet = Packet::Disconnect(Disconnect::new(reason));
             mqtt::encode(
                 &packet,
@@ -221,7 +230,7 @@ impl Shard {
         }
     }
 
-    fn arm_session_expiry(&mut self, place: SessionRef, now: Timestamp) {
+    pub(crate) fn arm_session_expiry(&mut self, place: SessionRef, now: Timestamp) {
         let Some(session) = self.sessions.get_mut(place) else { return };
         if session.expiry_s != u32::MAX {
             let at = now.plus_s(u64::from(session.expiry_s));
@@ -232,12 +241,17 @@ impl Shard {
 
     pub(crate) fn persist_session(&mut self, place: SessionRef) {
         let Some(session) = self.sessions.get_mut(place) else { return };
-        if session.is_durable(self.hub.limits()) {
+        let is_durable = session.is_durable(self.hub.limits());
+        session.identity.is_durable.store(is_durable, Ordering::Relaxed);
+        if is_durable {
             session.is_recorded = true;
             self.round.persist(Record::SessionPut {
                 key: session.identity.key.clone(),
                 expiry_s: session.expiry_s,
                 offline_since: session.disconnected_at,
+                client: Arc::clone(&session.client),
+                version: session.version,
+                connected_at: session.connected_at,
             });
         } else if std::mem::take(&mut session.is_recorded) {
             // It is not to outlive its connection any more, nor a restart.

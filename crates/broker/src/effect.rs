@@ -5,11 +5,16 @@ use crate::record::Record;
 use crate::report::Report;
 use crate::shard_message::ShardMessage;
 
-/// One thing to do. Effects come out in order: a `Persist` before the `Flush` of what depends on it.
+/// One thing to do. Effects come out in order.
 #[derive(Debug)]
 pub enum Effect {
-    /// Make this durable before any `Flush` that comes after it.
+    /// Make this durable, all records up to the next `Commit` at once or none of them. Output that
+    /// relies on it is held back by the engine.
     Persist(Record),
+    /// All records since the last one belong together under this number, larger than those before.
+    /// Call [`crate::Engine::committed`] with it when they are durable, and hand nothing of what comes
+    /// after it to other shards before the records are handed on.
+    Commit(u64),
     /// The connection has bytes to write: [`crate::Engine::output`]. One a round and connection.
     Flush(ConnectionId),
     /// Write what `output` still has, then close the socket and call [`crate::Engine::detach`].

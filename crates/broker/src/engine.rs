@@ -75,6 +75,7 @@ impl Engine {
         let writer = Arc::clone(&session.identity);
         let version = connection.version;
         let limits = DecodeLimits { packet_size_max: self.shard.hub.limits().packet_size_max };
+        let records = self.shard.round.records();
         let (mut used, mut known) = (0, None);
         while let Some((_, connection)) = self.shard.sessions.online(id) {
             if connection.holds > 0 {
@@ -84,6 +85,7 @@ impl Engine {
             let rest = input.get(used..).unwrap_or_default();
             if let Some(packet_id) = mqtt::plain_puback(rest) {
                 used += 4;
+                self.shard.round.begin_packet();
                 self.receive_puback(id, packet_id, now);
                 continue;
             }
@@ -99,6 +101,9 @@ impl Engine {
         let Some(session) = self.shard.sessions.online_mut(id) else { return input.len() };
         if let Some(connection) = session.connection.as_mut() {
             connection.keep_alive.received(now);
+            if self.shard.round.records() != records {
+                connection.owes_until = self.shard.round.commit();
+            }
             let bytes = u64::try_from(used).unwrap_or(u64::MAX);
             connection.traffic.bytes_in += bytes;
             self.shard.round.counters.bytes_in += bytes;
@@ -151,6 +156,45 @@ impl Engine {
             Body::Hold(id) => self.shard.hold_connection(id),
             Body::Release(id) => self.shard.release_connection(id, now),
         }
+    }
+
+    /// Everything up to the [`Effect::Commit`] with this number is durable: output that relied on it
+    /// may go out.
+    pub fn committed(&mut self, number: u64) {
+        let Shard { sessions, round, .. } = &mut self.shard;
+        for id in round.committed(number) {
+            if let Some(outbox) = sessions.outbox_mut(id) {
+                outbox.release(number);
+            }
+        }
+    }
+
+    /// Records cannot be made durable at the moment; they stay where they are until they can.
+    /// Clients that wait for an answer that relies on one are told 0x97 and closed, for it may take long.
+    pub fn storage_failed(&mut self, now: Timestamp) {
+        self.take_policy(now);
+        for id in self.shard.round.held() {
+            let Some(session) = self.shard.sessions.online_mut(id) else { continue };
+            let place = session.identity.place;
+            let Some(connection) = session.connection.as_mut() else { continue };
+            if connection.outbox.is_held() {
+                connection.outbox.cut_held();
+                self.end_connection(place, Ending::storage(), now);
+            }
+        }
+    }
+
+    /// Whether output of this connection waits for a commit.
+    #[must_use]
+    pub fn is_held(&self, id: ConnectionId) -> bool {
+        self.shard.outbox(id).is_some_and(Outbox::is_held)
+    }
+
+    /// Whether records that this connection's packets made are not durable yet.
+    #[must_use]
+    pub fn awaits_commit(&self, id: ConnectionId) -> bool {
+        let committed = self.shard.round.last_committed();
+        self.shard.sessions.online(id).is_some_and(|(_, it)| it.owes_until > committed)
     }
 
     /// Tells the engine that the hub's policy was swapped: every session is judged again. Without
@@ -240,6 +284,7 @@ impl Engine {
         if let Packet::Publish(publish) = &packet {
             return self.receive_publish(id, writer, publish, now);
         }
+        self.shard.round.begin_packet();
         if let Err(error) = packet.check_from_client() {
             return self.end_by_protocol(id, error.reason, error.detail, now);
         }
@@ -302,6 +347,20 @@ impl Engine {
 impl Shard {
     /// Writes an answer into the connection's outbox.
     pub(crate) fn reply(&mut self, id: ConnectionId, packet: &Packet<'_>) {
+        let Some(session) = self.sessions.online_mut(id) else { return };
+        let is_durable = session.is_durable(self.hub.limits());
+        let Some(connection) = session.connection.as_mut() else { return };
+        // What answers for something recorded waits until that is durable. A durable session's answers
+        // may rely on earlier records as well: a repeated packet makes none of its own.
+        let is_new = matches!(packet, Packet::PingResp | Packet::SubAck(_));
+        if self.round.has_recorded() || is_durable && !is_new {
+            self.round.hold(connection);
+        }
+        self.write(id, packet);
+    }
+
+    /// The same, for what relies on nothing recorded.
+    pub(crate) fn write(&mut self, id: ConnectionId, packet: &Packet<'_>) {
         let Some(session) = self.sessions.online_mut(id) else { return };
         let Some(connection) = session.connection.as_mut() else { return };
         let out = connection.outbox.writer(&mut self.round.pool);

@@ -2,14 +2,16 @@
 //! the whole broker. The hot path reads only generations of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use access::{Policy, UserId};
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use topic::TopicName;
 
 use crate::limits::Limits;
+use crate::message::Message;
 use crate::retained::RetainedStore;
 use crate::subscription_table::SubscriptionTable;
 
@@ -23,8 +25,21 @@ pub struct Hub {
     pub(crate) retained: RetainedStore,
     hash_seed: u64,
     connections: AtomicUsize,
+    is_storage_failing: AtomicBool,
     sessions: Mutex<SessionCounts>,
 }
+
+/// Whether records can be made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// They can.
+    Working,
+    /// They wait until they can.
+    Failing,
+}
+
+/// The limit that a failing storage is, in refusals.
+pub(crate) const STORAGE: &str = "storage";
 
 #[derive(Debug, Default)]
 struct SessionCounts {
@@ -50,6 +65,7 @@ impl Hub {
             table: SubscriptionTable::new(),
             hash_seed,
             connections: AtomicUsize::new(0),
+            is_storage_failing: AtomicBool::new(false),
             sessions: Mutex::new(SessionCounts::default()),
         })
     }
@@ -76,6 +92,21 @@ impl Hub {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Says whether records can be made durable. While not, what needs that is refused with 0x97.
+    pub fn set_storage(&self, storage: Storage) {
+        self.is_storage_failing.store(storage == Storage::Failing, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_storage_failing(&self) -> bool {
+        self.is_storage_failing.load(Ordering::Relaxed)
+    }
+
+    /// What is retained on this topic now: the truth for a record that says it has changed.
+    #[must_use]
+    pub fn retained_on(&self, topic: &TopicName) -> Option<Arc<Message>> {
+        self.retained.on(topic)
     }
 
     pub(crate) fn hash_seed(&self) -> u64 {

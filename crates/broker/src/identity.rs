@@ -55,6 +55,15 @@ pub(crate) struct SessionIdentity {
     pub(crate) key: SessionKey,
     pub(crate) place: SessionRef,
     pub(crate) is_online: AtomicBool,
+    /// What it holds is recorded.
+    pub(crate) is_durable: AtomicBool,
+}
+
+impl SessionIdentity {
+    pub(crate) fn new(key: SessionKey, place: SessionRef) -> SessionIdentity {
+        let (is_online, is_durable) = (AtomicBool::new(false), AtomicBool::new(false));
+        SessionIdentity { key, place, is_online, is_durable }
+    }
 }
 
 /// Where a connection came from, for log, audit and `client list`.

@@ -10,6 +10,7 @@
 //!   without a `SubscribePermit`; nothing is delivered past the deliver gate (`gate.rs`).
 //! - What a session holds (subscriptions, queue, in flight, will) has been judged under the
 //!   engine's policy; a newer policy is taken before the next packet is looked at.
+//! - What answers for a record leaves the engine only once the record is durable (`Engine::committed`).
 //! - Everything a peer can fill has a bound in [`Limits`].
 
 mod acknowledge;
@@ -31,6 +32,7 @@ mod publish;
 mod record;
 mod rejudge;
 mod report;
+mod restore;
 mod retained;
 mod round;
 mod routes;
@@ -47,15 +49,16 @@ pub use client_view::{ClientView, Counters, SubscriptionView, Traffic};
 pub use detach::ConnectionLost;
 pub use effect::Effect;
 pub use engine::Engine;
-pub use hub::Hub;
+pub use hub::{Hub, Storage};
 pub use identity::{
     CertificateName, ClientName, ConnectionId, Peer, Security, SessionKey, ShardId, shard_of,
 };
 pub use limits::{DeniedPublish, Limits, Persistence, QueueFull};
-pub use message::Message;
-pub use record::Record;
+pub use message::{Message, StoredMessage};
+pub use record::{Record, StoredDelivery, Way};
 pub use report::{
     DecisionId, DisconnectCause, DropRule, Refusal, RefusalReason, RefusedAction, Report,
     SessionEnd,
 };
+pub use restore::Image;
 pub use shard_message::ShardMessage;

@@ -63,6 +63,9 @@ pub struct Limits {
     pub close_linger_ms: u64,
     /// What happens to a 3.1.1 connection that publishes without the right to. MQTT 5 is told by reason code.
     pub denied_publish: DeniedPublish,
+    /// Bytes of records that wait to be durable. Full: clients whose packets made some of them are not
+    /// read until there is half of it left.
+    pub commit_bytes_max: usize,
     /// Whether effects carry what a restart needs.
     pub persistence: Persistence,
 }
@@ -122,6 +125,7 @@ impl Default for Limits {
             slow_consumer_patience_ms: 5_000,
             close_linger_ms: 10_000,
             denied_publish: DeniedPublish::Drop,
+            commit_bytes_max: 64 << 20,
             persistence: Persistence::Off,
         }
     }

@@ -6,7 +6,7 @@ use mqtt::{Qos, Timestamp};
 use smallvec::SmallVec;
 use topic::TopicName;
 
-use crate::identity::{ConnectionId, SessionIdentity, SessionRef};
+use crate::identity::{ConnectionId, SessionIdentity, SessionRef, ShardId};
 
 /// A message that outlives the packet it came in: queued, in flight, retained, or on its way to
 /// another shard.
@@ -23,6 +23,23 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message read from disk.
+    #[must_use]
+    pub fn stored(parts: StoredMessage<'_>) -> Arc<Message> {
+        let nowhere = SessionRef { shard: ShardId(u16::MAX), slot: u32::MAX, serial: 0 };
+        let publication = Publication {
+            topic: &parts.topic,
+            qos: parts.qos,
+            retain: parts.retain,
+            forwardable: parts.forwardable,
+            payload: parts.payload,
+            writer: &Arc::new(SessionIdentity::new(parts.writer, nowhere)),
+            source: None,
+            expires_at: parts.expires_at,
+        };
+        publication.to_message()
+    }
+
     /// The final topic: alias resolved, prefix added.
     #[must_use]
     pub fn topic(&self) -> &TopicName {
@@ -92,6 +109,25 @@ impl Message {
             expires_at: self.expires_at,
         }
     }
+}
+
+/// What a [`Message`] is made of, as it lies on disk.
+#[derive(Debug)]
+pub struct StoredMessage<'a> {
+    /// The final topic.
+    pub topic: TopicName,
+    /// QoS as published.
+    pub qos: Qos,
+    /// Retain flag as published.
+    pub retain: bool,
+    /// MQTT 5 properties to hand on unaltered, encoded.
+    pub forwardable: &'a [u8],
+    /// The application's bytes.
+    pub payload: &'a [u8],
+    /// The session that wrote it.
+    pub writer: crate::SessionKey,
+    /// When it is of no use any more.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A message while it is routed, straight from the packet.

@@ -4,6 +4,8 @@
 //! The buffer is borrowed from the shard's pool while there is something in it, so that an idle
 //! connection holds none.
 
+use std::collections::VecDeque;
+
 use mqtt::PacketId;
 
 #[derive(Debug, Default)]
@@ -13,6 +15,15 @@ pub(crate) struct Outbox {
     written: usize,
     /// Start of a frame, at or before `written`.
     boundary: usize,
+    /// What may not be written yet.
+    holds: VecDeque<Hold>,
+}
+
+/// From `start` on, which is where a frame begins, all waits for a commit.
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    commit: u64,
+    start: usize,
 }
 
 /// A PUBLISH that waits in an outbox, as far as its fate depends on it.
@@ -48,9 +59,45 @@ impl BufferPool {
 }
 
 impl Outbox {
-    /// What is to be written.
+    /// What is to be written now.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.buffer.get(self.written..).unwrap_or_default()
+        let end = self.held().map_or(self.buffer.len(), |hold| hold.start);
+        self.buffer.get(self.written..end).unwrap_or_default()
+    }
+
+    /// Holds back what is appended from now on until this commit.
+    pub(crate) fn hold(&mut self, commit: u64) {
+        let start = self.buffer.len();
+        if self.holds.back().is_none_or(|last| last.commit < commit) {
+            self.holds.push_back(Hold { commit, start });
+        }
+    }
+
+    /// Lets go of what waited for this commit or an earlier one.
+    pub(crate) fn release(&mut self, commit: u64) {
+        while self.holds.front().is_some_and(|hold| hold.commit <= commit) {
+            self.holds.pop_front();
+        }
+        if self.holds.is_empty() {
+            // Idle connections hold no memory for it.
+            self.holds = VecDeque::new();
+        }
+    }
+
+    /// Takes back what is held.
+    pub(crate) fn cut_held(&mut self) {
+        if let Some(hold) = self.held() {
+            self.buffer.truncate(hold.start.max(self.written));
+            self.holds.clear();
+        }
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        !self.holds.is_empty()
+    }
+
+    fn held(&self) -> Option<Hold> {
+        self.holds.front().copied()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -76,6 +123,9 @@ impl Outbox {
         if self.written == self.buffer.len() {
             self.boundary = 0;
             self.written = 0;
+            for hold in &mut self.holds {
+                hold.start = 0;
+            }
             pool.give(std::mem::take(&mut self.buffer));
         }
     }
@@ -83,6 +133,7 @@ impl Outbox {
     /// Takes out of the frames not yet begun those PUBLISH that `keep` does not want.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&WaitingPublish<'_>) -> bool) {
         let mut read = self.first_unwritten_frame();
+        let first = read;
         let mut write = read;
         while let Some(length) = self.buffer.get(read..).and_then(frame_length) {
             let end = read + length;
@@ -99,6 +150,11 @@ impl Outbox {
         if write != read {
             self.buffer.copy_within(read.., write);
             self.buffer.truncate(self.buffer.len() - (read - write));
+            // Frames have moved: what is left waits for the last commit that any of it waited for.
+            if let Some(last) = self.holds.back().copied() {
+                self.holds.clear();
+                self.holds.push_back(Hold { start: first, ..last });
+            }
         }
     }
 
@@ -138,6 +194,9 @@ impl Outbox {
         self.first_unwritten_frame();
         self.buffer.drain(..self.boundary);
         self.written -= self.boundary;
+        for hold in &mut self.holds {
+            hold.start -= self.boundary;
+        }
         self.boundary = 0;
     }
 }
@@ -274,5 +333,49 @@ mod tests {
         }
         assert!(outbox.buffer.capacity() < 300_000, "{}", outbox.buffer.capacity());
         assert_eq!(topics(&mut outbox), ["b"]);
+    }
+
+    #[test]
+    fn what_is_held_is_not_written_and_what_was_there_before_is() {
+        let mut outbox = outbox(&[("a", Q0)]);
+        outbox.hold(1);
+        push(&mut outbox, "b", Q0);
+        outbox.hold(1);
+        push(&mut outbox, "c", Q0);
+        outbox.hold(2);
+        push(&mut outbox, "d", Q0);
+        assert_eq!(outbox.bytes().len(), 206);
+        outbox.advance(100, &mut BufferPool::default());
+        assert_eq!(outbox.bytes().len(), 106);
+        outbox.release(1);
+        assert_eq!(outbox.bytes().len(), 106 + 2 * 206);
+        outbox.release(2);
+        assert_eq!(outbox.bytes().len(), outbox.len());
+        assert!(!outbox.is_held());
+    }
+
+    #[test]
+    fn after_frames_were_dropped_nothing_that_was_held_gets_out_early() {
+        let mut outbox = outbox(&[("a", Q0), ("b", Q0)]);
+        outbox.hold(1);
+        push(&mut outbox, "c", Q0);
+        outbox.hold(2);
+        push(&mut outbox, "d", Q0);
+        outbox.drop_oldest(1, false);
+        outbox.release(1);
+        assert_eq!(outbox.bytes(), [0; 0]);
+        outbox.release(2);
+        assert_eq!(outbox.bytes().len(), 3 * 206);
+    }
+
+    #[test]
+    fn a_hold_on_an_empty_outbox_holds_what_comes() {
+        let mut outbox = outbox(&[("a", Q0)]);
+        outbox.hold(1);
+        outbox.advance(206, &mut BufferPool::default());
+        push(&mut outbox, "b", Q0);
+        assert_eq!(outbox.bytes(), [0; 0]);
+        outbox.cut_held();
+        assert!(outbox.is_empty() && !outbox.is_held());
     }
 }

@@ -11,6 +11,7 @@ use topic::TopicName;
 use crate::detach::Ending;
 use crate::engine::{Engine, Shard};
 use crate::gate;
+use crate::hub::STORAGE;
 use crate::identity::{ConnectionId, SessionIdentity};
 use crate::limits::DeniedPublish;
 use crate::message::{Message, Publication};
@@ -55,6 +56,9 @@ impl Engine {
             }
         };
         let mut reason = ReasonCode::Success;
+        if is_first && self.shard.hub.is_storage_failing() && self.needs_disk(id, publish, route) {
+            return self.refuse_for_storage(id, publish, now);
+        }
         if is_first {
             self.publish_permitted(id, writer, publish, route, now);
             if self.routes.get(route).is_some_and(crate::routes::Route::is_empty) {
@@ -117,6 +121,40 @@ impl Engine {
         self.scratch = scratch;
     }
 
+    /// Whether the message would be recorded, and its sender waits for an answer that says so.
+    fn needs_disk(&self, id: ConnectionId, publish: &Publish<'_>, route: RouteIndex) -> bool {
+        let limits = self.shard.hub.limits();
+        let Some((session, _)) = self.shard.sessions.online(id) else { return false };
+        publish.qos > Qos::AtMostOnce
+            && (publish.retain
+                || (publish.qos == Qos::ExactlyOnce && session.is_durable(limits))
+                || self.routes.get(route).is_some_and(crate::routes::Route::has_durable))
+    }
+
+    /// The message is not taken. Before 5.0 that cannot be told: the client is cut off and sends it
+    /// again.
+    fn refuse_for_storage(&mut self, id: ConnectionId, publish: &Publish<'_>, now: Timestamp) {
+        let Some(session) = self.shard.sessions.online_mut(id) else { return };
+        let (place, is_v5) = (session.identity.place, session.version.is_v5());
+        let is_durable = session.is_durable(self.shard.hub.limits());
+        let (action, reason) = (RefusedAction::Publish, RefusalReason::Limit(STORAGE));
+        self.shard.round.counters.refused_publishes += 1;
+        self.shard.round.refuse(&session.client, action, publish.topic, reason);
+        let Some(packet_id) = publish.packet_id else { return };
+        // [MQTT-4.3.3-9] The exchange is over, whether it is told by a PUBREC or by the end.
+        session.inbound.refused(packet_id);
+        if is_durable && publish.qos == Qos::ExactlyOnce {
+            let key = session.identity.key.clone();
+            self.shard.round.persist(Record::ReceivedRemove { key, packet_id });
+        }
+        let ack = Ack::new(packet_id, ReasonCode::QuotaExceeded);
+        match publish.qos {
+            _ if !is_v5 => self.end_connection(place, Ending::storage(), now),
+            Qos::ExactlyOnce => self.shard.write(id, &Packet::PubRec(ack)),
+            Qos::AtLeastOnce | Qos::AtMostOnce => self.shard.write(id, &Packet::PubAck(ack)),
+        }
+    }
+
     /// The publish gate, by way of the connection's cache: one look-up for a repeated topic.
     fn judge_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Judged {
         let Engine { shard, routes, .. } = self;
@@ -161,6 +199,7 @@ impl Engine {
         publish: &Publish<'_>,
     ) -> Result<Arrival, ProtocolError> {
         let Some(packet_id) = publish.packet_id else { return Ok(Arrival::First) };
+        self.shard.round.begin_packet();
         let Some(session) = self.shard.sessions.online_mut(id) else { return Ok(Arrival::First) };
         let arrival = session.inbound.begin(publish.qos, packet_id)?;
         let is_durable = session.is_durable(self.shard.hub.limits());

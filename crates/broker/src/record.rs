@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use mqtt::{PacketId, Qos, Timestamp};
+use mqtt::{PacketId, ProtocolVersion, Qos, Timestamp};
 use topic::{SubscriptionFilter, TopicName};
 
-use crate::identity::SessionKey;
+use crate::identity::{ClientName, SessionKey, ShardId};
 use crate::message::Message;
 
 /// One change of durable state. Cheap to build: ids and shared pointers.
@@ -19,6 +19,12 @@ pub enum Record {
         expiry_s: u32,
         /// When it went offline; `None` while it is online.
         offline_since: Option<Timestamp>,
+        /// Who its (last) client is.
+        client: Arc<ClientName>,
+        /// What that client speaks.
+        version: ProtocolVersion,
+        /// When that client came.
+        connected_at: Timestamp,
     },
     /// A session and all that belongs to it is gone.
     SessionRemove(SessionKey),
@@ -46,10 +52,8 @@ pub enum Record {
         key: SessionKey,
         /// Its place: larger is later. Kept when the message is sent.
         sequence: u64,
-        /// QoS of the delivery.
-        qos: Qos,
-        /// The message.
-        message: Arc<Message>,
+        /// What is to be delivered.
+        delivery: StoredDelivery,
     },
     /// A waiting message was sent with this packet id and waits for its acknowledgement.
     InflightPut {
@@ -59,9 +63,20 @@ pub enum Record {
         sequence: u64,
         /// The packet id.
         packet_id: PacketId,
+        /// QoS of the delivery: 1 or 2.
+        qos: Qos,
     },
     /// PUBREC came for it: only PUBREL is left to send.
     InflightReleased {
+        /// Whose.
+        key: SessionKey,
+        /// The place of the PUBREL among all that the session sends.
+        sequence: u64,
+        /// The packet id.
+        packet_id: PacketId,
+    },
+    /// The exchange with this packet id is over.
+    InflightRemove {
         /// Whose.
         key: SessionKey,
         /// The packet id.
@@ -88,6 +103,15 @@ pub enum Record {
         /// The packet id.
         packet_id: PacketId,
     },
+    /// A message is on its way to sessions of another shard.
+    ForwardPut {
+        /// Which way, and its place on it.
+        way: Way,
+        /// For whom, and what.
+        targets: Vec<(SessionKey, StoredDelivery)>,
+    },
+    /// It has arrived: what it became is recorded with this.
+    ForwardRemove(Way),
     /// This message is retained on its topic.
     RetainedPut(Arc<Message>),
     /// Nothing is retained on this topic any more.
@@ -104,3 +128,60 @@ pub enum Record {
     /// The session's will was sent or dropped.
     WillRemove(SessionKey),
 }
+
+/// A message as one session is to get it.
+#[derive(Debug, Clone)]
+pub struct StoredDelivery {
+    /// QoS of the delivery: 1 or 2.
+    pub qos: Qos,
+    /// Whether it carries the retain flag.
+    pub retain: bool,
+    /// The subscription identifiers it carries.
+    pub identifiers: Option<Arc<[u32]>>,
+    /// The message.
+    pub message: Arc<Message>,
+}
+
+/// The place of one message on its way from shard to shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Way {
+    /// From here.
+    pub from: ShardId,
+    /// To there.
+    pub to: ShardId,
+    /// Larger is later.
+    pub number: u64,
+}
+
+impl Record {
+    /// About how many bytes it holds until it is durable.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let held = match self {
+            Record::QueuedPut { delivery, .. } => delivery.message.size(),
+            Record::ForwardPut { targets, .. } => {
+                let message = targets.first().map_or(0, |(_, delivery)| delivery.message.size());
+                message + targets.len() * RECORD_OVERHEAD
+            }
+            Record::RetainedPut(message) => message.size(),
+            Record::WillPut { will, .. } => will.payload.len() + will.properties.forwardable.len(),
+            Record::SessionPut { .. }
+            | Record::SessionRemove(_)
+            | Record::SubscriptionPut { .. }
+            | Record::SubscriptionRemove { .. }
+            | Record::InflightPut { .. }
+            | Record::InflightReleased { .. }
+            | Record::InflightRemove { .. }
+            | Record::MessageRemove { .. }
+            | Record::ReceivedPut { .. }
+            | Record::ReceivedRemove { .. }
+            | Record::ForwardRemove(_)
+            | Record::RetainedRemove(_)
+            | Record::WillRemove(_) => 0,
+        };
+        held + RECORD_OVERHEAD
+    }
+}
+
+/// About what a record takes besides the message in it.
+const RECORD_OVERHEAD: usize = 256;

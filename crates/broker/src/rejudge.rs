@@ -42,7 +42,10 @@ impl Engine {
     fn rejudge(&mut self, place: SessionRef, now: Timestamp) {
         let Some(session) = self.shard.sessions.get_mut(place) else { return };
         let key = session.identity.key.clone();
-        let standing = self.shard.policy.standing(&session.proof);
+        let standing = match &session.proof {
+            Some(proof) => self.shard.policy.standing(proof),
+            None => Ok(()),
+        };
         let is_online = session.connection.is_some();
         session.rights = self.shard.policy.rights(key.user, &key.client_id);
         // Before the connection is ended, so that nothing it ends with goes past the new rights.
@@ -60,7 +63,7 @@ impl Engine {
 
 impl Shard {
     /// Takes from the session all that its rights do not cover any more.
-    fn withdraw(&mut self, place: SessionRef, now: Timestamp) {
+    pub(crate) fn withdraw(&mut self, place: SessionRef, now: Timestamp) {
         self.withdraw_subscriptions(place);
         self.withdraw_will(place);
         let Some(session) = self.sessions.get(place) else { return };
@@ -145,9 +148,14 @@ impl Shard {
             if connection.outbox.len() != before {
                 connection.forget_aliases();
             }
+            let is_durable = session.is_durable(hub.limits());
             for packet_id in never_sent {
                 for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
                     give_up(&mut session.outbound, packet_id, qos);
+                }
+                if is_durable {
+                    let key = session.identity.key.clone();
+                    round.persist(Record::InflightRemove { key, packet_id });
                 }
             }
         }

@@ -66,6 +66,8 @@ pub enum DisconnectCause {
     StandingLost(ReasonCode),
     /// A publish without right, where the configuration says so.
     DeniedPublish,
+    /// What it waited for cannot be made durable at the moment.
+    Storage,
     /// An administrator ended it.
     Kicked(ReasonCode),
     /// The broker is stopping.

@@ -88,6 +88,10 @@ impl RetainedStore {
         inner.tree.get(message.topic()).is_some_and(|current| Arc::ptr_eq(current, message))
     }
 
+    pub(crate) fn on(&self, topic: &TopicName) -> Option<Arc<Message>> {
+        self.inner.read().tree.get(topic).map(Arc::clone)
+    }
+
     pub(crate) fn usage(&self) -> (usize, usize) {
         let inner = self.inner.read();
         (inner.tree.len(), inner.bytes)

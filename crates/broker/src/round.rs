@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::client_view::Counters;
+use crate::connection::Connection;
 use crate::effect::Effect;
 use crate::identity::{ClientName, ConnectionId, ShardId};
 use crate::message::{Message, Publication};
 use crate::outbox::BufferPool;
-use crate::record::Record;
+use crate::record::{Record, Way};
 use crate::report::{DecisionId, Refusal, RefusalReason, RefusedAction, Report};
 use crate::routes::Target;
 use crate::shard_message::{Body, PublishBatch, ShardMessage};
@@ -23,6 +24,17 @@ pub(crate) struct Round {
     links: Vec<Link>,
     has_batches: bool,
     dirty: Vec<ConnectionId>,
+    /// Records so far, in all rounds.
+    records: u64,
+    /// Records when the packet came in that is looked at now.
+    records_before: u64,
+    has_records: bool,
+    /// Number of the last `Commit`.
+    commits: u64,
+    /// The last one that is durable.
+    committed: u64,
+    /// Connections with output that waits for a commit, in its order.
+    held: VecDeque<(u64, ConnectionId)>,
     closing: Vec<ConnectionId>,
     pub(crate) policy_generation: u64,
     pub(crate) pool: BufferPool,
@@ -37,6 +49,8 @@ struct Link {
     on_way: usize,
     /// Publishers that are held back until there are fewer.
     waiters: Vec<ConnectionId>,
+    /// Recorded messages sent that way.
+    forwards: u64,
     /// Bytes from there that are delivered here, and of which it has not been told.
     untold: usize,
 }
@@ -51,6 +65,12 @@ impl Round {
             links: (0..shards).map(|_| Link::default()).collect(),
             has_batches: false,
             dirty: Vec::new(),
+            records: 0,
+            records_before: 0,
+            has_records: false,
+            commits: 0,
+            committed: 0,
+            held: VecDeque::new(),
             closing: Vec::new(),
             policy_generation: 0,
             pool: BufferPool::default(),
@@ -68,7 +88,70 @@ impl Round {
     }
 
     pub(crate) fn persist(&mut self, record: Record) {
+        self.records += 1;
+        self.has_records = true;
         self.effects.push_back(Effect::Persist(record));
+    }
+
+    /// Notes that what is recorded from now on is because of another packet.
+    pub(crate) fn begin_packet(&mut self) {
+        self.records_before = self.records;
+    }
+
+    /// Whether the packet that is looked at now has made records.
+    pub(crate) fn has_recorded(&self) -> bool {
+        self.records != self.records_before
+    }
+
+    /// Records so far, to compare with later.
+    pub(crate) fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// The commit that makes everything recorded so far durable.
+    pub(crate) fn commit(&self) -> u64 {
+        self.commits + u64::from(self.has_records)
+    }
+
+    /// Holds back what is written to this connection from now on until all that is recorded so far
+    /// is durable.
+    pub(crate) fn hold(&mut self, connection: &mut Connection) {
+        let commit = self.commit();
+        if commit > self.committed {
+            connection.outbox.hold(commit);
+            connection.owes_until = commit;
+            if self.held.back() != Some(&(commit, connection.id)) {
+                self.held.push_back((commit, connection.id));
+            }
+        }
+    }
+
+    /// Records up to this commit are durable. Gives the connections back that have waited for it.
+    pub(crate) fn committed(&mut self, commit: u64) -> Vec<ConnectionId> {
+        self.committed = self.committed.max(commit);
+        let waited = self.held.partition_point(|(number, _)| *number <= self.committed);
+        let released: Vec<_> = self.held.drain(..waited).map(|(_, id)| id).collect();
+        self.dirty.extend_from_slice(&released);
+        released
+    }
+
+    /// The last commit that is durable.
+    pub(crate) fn last_committed(&self) -> u64 {
+        self.committed
+    }
+
+    /// Everybody with output that waits for a commit.
+    pub(crate) fn held(&self) -> Vec<ConnectionId> {
+        self.held.iter().map(|(_, id)| *id).collect()
+    }
+
+    /// The place of the next recorded message to this shard.
+    pub(crate) fn next_way(&mut self, to: ShardId) -> Way {
+        let forwards = self.links.get_mut(usize::from(to.0)).map_or(0, |link| {
+            link.forwards += 1;
+            link.forwards
+        });
+        Way { from: self.shard, to, number: forwards }
     }
 
     pub(crate) fn report(&mut self, report: Report) {
@@ -122,6 +205,7 @@ impl Round {
         targets: &Arc<[Target]>,
         publication: &Publication<'_>,
         message: Option<&Arc<Message>>,
+        way: Option<Way>,
     ) -> usize {
         let policy_generation = self.policy_generation;
         let Some(link) = self.links.get_mut(usize::from(shard.0)) else { return 0 };
@@ -132,7 +216,7 @@ impl Round {
             // Judged under two policies in one round: the older generation has the receiver judge all again.
             batch.policy_generation = 0;
         }
-        batch.push(route, targets, self.shard, publication, message);
+        batch.push(route, targets, self.shard, publication, message, way);
         self.has_batches = true;
         link.on_way + batch.window_bytes()
     }
@@ -174,6 +258,11 @@ impl Round {
 
     fn seal(&mut self) {
         self.number += 1;
+        if self.has_records {
+            self.has_records = false;
+            self.commits += 1;
+            self.effects.push_back(Effect::Commit(self.commits));
+        }
         if self.has_batches {
             self.has_batches = false;
             for (index, link) in self.links.iter_mut().enumerate() {

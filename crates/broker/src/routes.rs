@@ -19,6 +19,7 @@ use crate::subscription_table::{Member, ShareGroup};
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) place: SessionRef,
+    pub(crate) session: Arc<SessionIdentity>,
     options: TargetOptions,
     own: Own,
 }
@@ -87,6 +88,16 @@ impl SharedTargets {
 }
 
 impl Route {
+    /// Whether anything of a message on this route would be recorded.
+    pub(crate) fn has_durable(&self) -> bool {
+        let is_durable = |target: &Target| target.session.is_durable.load(Ordering::Relaxed);
+        self.local.iter().any(is_durable)
+            || self.remote.iter().any(|(_, targets)| targets.iter().any(is_durable))
+            || self.shared.iter().any(|group| {
+                group.members.iter().any(|(session, _)| session.is_durable.load(Ordering::Relaxed))
+            })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.local.is_empty() && self.remote.is_empty() && self.shared.is_empty()
     }
@@ -146,14 +157,14 @@ fn share(group: &ShareGroup, topic: &TopicName, policy: &Policy) -> Option<Share
 /// [MQTT-3.3.4-2] Overlapping subscriptions of one session: one copy, at the highest QoS, with the
 /// identifiers of all of them [MQTT-3.3.4-4].
 fn merge(members: &[Member]) -> Option<Target> {
-    let place = members.first()?.session.place;
+    let session = Arc::clone(&members.first()?.session);
     let local_count = members.iter().filter(|member| member.options.no_local).count();
     let own = match local_count {
         0 => Own::Same,
         n if n == members.len() => Own::Nothing,
         _ => Own::Others(Box::new(combine(members.iter().filter(|m| !m.options.no_local)))),
     };
-    Some(Target { place, options: combine(members.iter()), own })
+    Some(Target { place: session.place, session, options: combine(members.iter()), own })
 }
 
 fn combine<'a>(members: impl Iterator<Item = &'a Member> + Clone) -> TargetOptions {

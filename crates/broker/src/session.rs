@@ -19,7 +19,8 @@ use crate::message::Delivery;
 pub(crate) struct Session {
     pub(crate) identity: Arc<SessionIdentity>,
     pub(crate) client: Arc<ClientName>,
-    pub(crate) proof: Authenticated,
+    /// `None`: it was read from disk, and nobody has proven anything since.
+    pub(crate) proof: Option<Authenticated>,
     /// `None`: the user is disabled, and has no rights.
     pub(crate) rights: Option<Rights>,
     pub(crate) version: ProtocolVersion,
@@ -132,7 +133,11 @@ impl Session {
             listener: Arc::clone(&self.client.peer.listener),
             security: self.client.peer.security.clone(),
             connected: self.connection.is_some(),
-            auth_methods: auth_methods(self.proof.methods()),
+            auth_methods: self
+                .proof
+                .as_ref()
+                .map(|it| auth_methods(it.methods()))
+                .unwrap_or_default(),
             version: self.version,
             clean_start: self.clean_start,
             session_expiry_s: self.expiry_s,

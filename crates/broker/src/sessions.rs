@@ -113,6 +113,15 @@ impl Sessions {
         self.closing.get_mut(&id)
     }
 
+    /// The outbox of a connection, live or ending.
+    pub(crate) fn outbox_mut(&mut self, id: ConnectionId) -> Option<&mut Outbox> {
+        if self.online(id).is_some() {
+            let connection = self.online_mut(id)?.connection.as_mut()?;
+            return Some(&mut connection.outbox);
+        }
+        self.closing_mut(id).map(|closing| &mut closing.outbox)
+    }
+
     pub(crate) fn remove_closing(&mut self, id: ConnectionId) -> Option<Closing> {
         self.closing.remove(&id)
     }

@@ -7,6 +7,7 @@ use topic::TopicName;
 
 use crate::identity::{ConnectionId, SessionIdentity, ShardId};
 use crate::message::{Message, Publication};
+use crate::record::Way;
 use crate::routes::Target;
 
 /// One message between two shards. Hand it over in order and without loss.
@@ -64,6 +65,8 @@ struct Item {
     retain: bool,
     expires_at: Option<Timestamp>,
     body: ItemBody,
+    /// Where it is recorded, if it is.
+    way: Option<Way>,
 }
 
 #[derive(Debug)]
@@ -88,6 +91,7 @@ impl PublishBatch {
         shard: ShardId,
         publication: &Publication<'_>,
         message: Option<&Arc<Message>>,
+        way: Option<Way>,
     ) {
         self.origin = shard;
         let is_same = self.groups.last().is_some_and(|group| {
@@ -122,13 +126,14 @@ impl PublishBatch {
             retain: publication.retain,
             expires_at: publication.expires_at,
             body,
+            way,
         });
     }
 
     /// Every message with its group, in the order of publishing.
     pub(crate) fn for_each(
         &self,
-        mut f: impl FnMut(&Group, &Publication<'_>, Option<&Arc<Message>>),
+        mut f: impl FnMut(&Group, &Publication<'_>, Option<&Arc<Message>>, Option<Way>),
     ) {
         for item in &self.items {
             let Some(group) = self.groups.get(item.group) else { continue };
@@ -136,7 +141,7 @@ impl PublishBatch {
                 ItemBody::Shared(message) => {
                     let publication =
                         Publication { source: group.source, ..message.as_publication() };
-                    f(group, &publication, Some(message));
+                    f(group, &publication, Some(message), item.way);
                 }
                 ItemBody::Inline { start, payload_start, end } => {
                     let publication = Publication {
@@ -149,7 +154,7 @@ impl PublishBatch {
                         source: group.source,
                         expires_at: item.expires_at,
                     };
-                    f(group, &publication, None);
+                    f(group, &publication, None, item.way);
                 }
             }
         }

@@ -11,6 +11,7 @@ use topic::SubscriptionFilter;
 
 use crate::engine::{Engine, Shard};
 use crate::gate;
+use crate::hub::STORAGE;
 use crate::identity::{ConnectionId, SessionRef};
 use crate::message::Delivery;
 use crate::pressure::count_dropped;
@@ -94,6 +95,9 @@ impl Shard {
         let session = sessions.get_mut(place).ok_or_else(|| denied(Denial::Gone))?;
         let rights = session.rights.as_ref().ok_or_else(|| denied(Denial::Gone))?;
         let permit = gate::subscription(rights, filter).map_err(denied)?;
+        if session.is_durable(limits) && hub.is_storage_failing() {
+            return Err((ReasonCode::QuotaExceeded, RefusalReason::Limit(STORAGE)));
+        }
         let is_new = !session.subscriptions.contains_key(filter);
         if is_new && session.subscriptions.len() >= limits.subscriptions_per_session_max {
             let reason = RefusalReason::Limit("subscriptions_per_session_max");

@@ -37,6 +37,16 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// The state log refused.
+    #[error("cannot {doing} the state log `{}`: {reason}", path.display())]
+    State {
+        /// `open`, `read` or `write`.
+        doing: &'static str,
+        /// Its directory.
+        path: PathBuf,
+        /// What was wrong.
+        reason: String,
+    },
     /// The database refused.
     #[error("cannot {doing} the database: {source}")]
     Database {

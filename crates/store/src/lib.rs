@@ -1,4 +1,4 @@
-//! Records on disk: users, roles, permissions and certificates in SQL, with migrations.
+//! Records on disk: users, roles, permissions and certificates in SQL, with migrations; the state of sessions in a log.
 //!
 //! Invariants: a change is on disk before [`Store::commit`] returns, or nothing of it is; one process has the store
 //! open; what cannot be understood stops the start and is never skipped.
@@ -12,6 +12,7 @@ mod load;
 mod open;
 mod record;
 mod secret;
+mod state;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -26,4 +27,5 @@ pub use error::StoreError;
 pub use open::Store;
 pub use record::{Change, Contents, PasswordRecord, PasswordSlot, RoleRecord, Stamp, UserRecord};
 pub use secret::PasswordHash;
+pub use state::{Changes, Damage, Safety, StateLog};
 pub use token::{TokenChange, TokenRecord};

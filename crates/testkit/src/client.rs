@@ -41,7 +41,7 @@ pub enum Outcome {
     Accepted(MqttClient),
     /// CONNACK with this code; the whole packet as bytes.
     Refused(u8, Vec<u8>),
-    /// Closed without a CONNACK.
+    /// Closed without a CONNACK, or nobody listens.
     Closed,
     /// Nothing came in time.
     Silent,
@@ -94,7 +94,9 @@ impl<'a> Login<'a> {
     /// Connects, sends CONNECT and waits for what comes of it.
     #[must_use]
     pub fn outcome(&self, broker: SocketAddr) -> Outcome {
-        let mut client = MqttClient::open(broker, self.0.version);
+        let Some(mut client) = MqttClient::try_open(broker, self.0.version) else {
+            return Outcome::Closed;
+        };
         client.send(&self.bytes());
         let mut raw = Vec::new();
         match client.next_recording(PATIENCE, &mut raw) {
@@ -156,10 +158,16 @@ impl MqttClient {
     /// A connection on which nothing has been sent yet.
     #[must_use]
     pub fn open(broker: SocketAddr, version: Version) -> Self {
-        let stream = TcpStream::connect_timeout(&broker, PATIENCE).expect("the broker listens");
+        Self::try_open(broker, version).expect("the broker listens")
+    }
+
+    /// The same, unless nobody listens there.
+    #[must_use]
+    pub fn try_open(broker: SocketAddr, version: Version) -> Option<Self> {
+        let stream = TcpStream::connect_timeout(&broker, PATIENCE).ok()?;
         stream.set_nodelay(true).expect("TCP_NODELAY");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write deadline");
-        Self {
+        Some(Self {
             stream,
             version,
             buffer: Vec::new(),
@@ -168,7 +176,7 @@ impl MqttClient {
             session_present: false,
             connack: Vec::new(),
             packet_id: 0,
-        }
+        })
     }
 
     /// Sends bytes as they are; a peer that has closed is no failure here.

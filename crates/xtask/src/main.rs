@@ -1,7 +1,9 @@
-//! The project's own commands: `cargo xtask ci | tidy | fuzz [--seconds N] | instructions | bench [--seconds N]`.
+//! The project's own commands:
+//! `cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] | bench [--seconds N]`.
 
 mod bench;
 mod ci;
+mod crash;
 mod fuzz;
 mod instructions;
 mod programs;
@@ -34,12 +36,17 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         ["fuzz", "--seconds", seconds] => {
             fuzz::run(seconds.parse().with_context(|| format!("`{seconds}` is no number"))?)
         }
+        ["crash"] => crash::run(crash::ROUNDS_DEFAULT),
+        ["crash", "--rounds", rounds] => {
+            crash::run(rounds.parse().with_context(|| format!("`{rounds}` is no number"))?)
+        }
         ["bench"] => bench::run(bench::SECONDS_DEFAULT),
         ["bench", "--seconds", seconds] => {
             bench::run(seconds.parse().with_context(|| format!("`{seconds}` is no number"))?)
         }
         _ => bail!(
-            "usage: cargo xtask ci | tidy | instructions | fuzz [--seconds N] | bench [--seconds N]"
+            "usage: cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] | \
+             bench [--seconds N]"
         ),
     }
 }

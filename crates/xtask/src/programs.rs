@@ -9,8 +9,18 @@ use anyhow::{Context, bail};
 
 /// Runs a program with the terminal's output; anything but success is an error.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    run_with(program, arguments, &[])
+}
+
+/// The same, with these environment variables.
+pub(crate) fn run_with(
+    program: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> anyhow::Result<()> {
     println!("$ {program} {}", arguments.join(" "));
-    let status = Command::new(program).args(arguments).status();
+    let variables = variables.iter().copied();
+    let status = Command::new(program).args(arguments).envs(variables).status();
     let status = status.with_context(|| format!("cannot start `{program}`"))?;
     if !status.success() {
         bail!("`{program} {}` ended with {status}", arguments.join(" "));

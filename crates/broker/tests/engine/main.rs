@@ -14,6 +14,7 @@ mod delivery;
 mod durable;
 mod protocol;
 mod random;
+mod restart;
 mod revocation;
 mod rights;
 mod sessions;

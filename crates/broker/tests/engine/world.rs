@@ -11,10 +11,13 @@ use broker::{
     Report, ShardId, ShardMessage, shard_of,
 };
 use mqtt::{
-    Ack, Connect, DecodeLimits, Decoded, Disconnect, OutgoingPublish, Packet, PacketId,
-    ProtocolVersion, Qos, ReasonCode, SubscribeOptions, Timestamp, Unsubscribe,
+    Connect, DecodeLimits, Decoded, Disconnect, OutgoingPublish, Packet, PacketId, ProtocolVersion,
+    Qos, ReasonCode, SubscribeOptions, Timestamp, Unsubscribe,
 };
 use topic::SubscriptionFilter;
+
+mod client;
+mod disk;
 
 pub(crate) use crate::users::{prefixed, user};
 pub(crate) use mqtt::ProtocolVersion::{V5, V311};
@@ -30,6 +33,12 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) reports: Vec<Report>,
     pub(crate) records: Vec<Record>,
+    /// What is durable, in order.
+    pub(crate) disk: Vec<Record>,
+    /// Commits do not come by themselves: the disk is slow.
+    pub(crate) is_disk_slow: bool,
+    uncommitted: Vec<Vec<Record>>,
+    commits: VecDeque<(usize, u64, Vec<Record>)>,
     /// Everything that happened, in order: `persist`, `flush 0`.
     pub(crate) log: Vec<String>,
     /// Nothing gets from shard to shard.
@@ -83,6 +92,10 @@ impl World {
             clients: Vec::new(),
             reports: Vec::new(),
             records: Vec::new(),
+            disk: Vec::new(),
+            is_disk_slow: false,
+            uncommitted: (0..shards).map(|_| Vec::new()).collect(),
+            commits: VecDeque::new(),
             log: Vec::new(),
             are_shards_apart: false,
             between_shards: VecDeque::new(),
@@ -317,6 +330,39 @@ impl World {
         unsuback.expect("an UNSUBACK")
     }
 
+    /// Sends an UNSUBSCRIBE and waits for nothing.
+    pub(crate) fn unsubscribe_silently(&mut self, client: C, filter: &str) {
+        self.send(
+            client,
+            &Packet::Unsubscribe(Unsubscribe {
+                packet_id: PacketId::new(60_002).unwrap(),
+                filters: vec![SubscriptionFilter::parse(filter).unwrap()],
+                user_properties: Vec::new(),
+            }),
+        );
+    }
+
+    pub(crate) fn set_acks(&mut self, client: C, acks: bool) {
+        self.clients[client].acks = acks;
+    }
+
+    pub(crate) fn shard_of(&self, client: C) -> usize {
+        self.clients[client].shard
+    }
+
+    pub(crate) fn has_commits(&self) -> bool {
+        !self.commits.is_empty()
+    }
+
+    pub(crate) fn change_while_down(&mut self, user: User) {
+        self.change_silently(user);
+    }
+
+    pub(crate) fn remove_while_down(&mut self, name: &str) {
+        let id = user(name, &[]).id;
+        self.policy.store(Arc::new(self.policy.load().apply([PolicyChange::RemoveUser(id)])));
+    }
+
     // what came of it
 
     /// The messages since the last look.
@@ -404,7 +450,15 @@ impl World {
         match effect {
             Effect::Persist(record) => {
                 self.log.push("persist".into());
+                self.uncommitted[shard].push(record.clone());
                 self.records.push(record);
+            }
+            Effect::Commit(number) => {
+                let group = std::mem::take(&mut self.uncommitted[shard]);
+                self.commits.push_back((shard, number, group));
+                if !self.is_disk_slow {
+                    self.commit();
+                }
             }
             Effect::Report(report) => self.reports.push(report),
             Effect::Forward(to, message) => self.between_shards.push_back((to, message)),
@@ -475,62 +529,6 @@ impl World {
         self.clients[client].reads = true;
         self.read(client);
         self.run();
-    }
-}
-
-impl Client {
-    fn take(&mut self, packet: Packet<'_>, answers: &mut Vec<u8>) {
-        let mut answer = |packet: Packet<'_>| mqtt::encode(&packet, self.version, answers);
-        let ok = |id| Ack::new(id, ReasonCode::Success);
-        match packet {
-            Packet::Publish(publish) => {
-                let topic = match publish.properties.topic_alias() {
-                    Some(alias) if publish.topic.is_empty() => {
-                        let known = self.aliases.iter().rev().find(|(it, _)| *it == alias);
-                        known.expect("an alias that was set").1.clone()
-                    }
-                    Some(alias) => {
-                        self.aliases.push((alias, publish.topic.to_owned()));
-                        publish.topic.to_owned()
-                    }
-                    None => publish.topic.to_owned(),
-                };
-                let ids: Vec<_> = publish.properties.subscription_identifiers().collect();
-                let mut text = format!("{topic} q{}", publish.qos.bits());
-                text += if publish.retain { " r" } else { "" };
-                text += if publish.dup { " d" } else { "" };
-                if !ids.is_empty() {
-                    text += &format!(" {ids:?}");
-                }
-                if let Some(seconds) = publish.properties.message_expiry_interval_s() {
-                    text += &format!(" {seconds}s");
-                }
-                text += &format!(": {}", String::from_utf8_lossy(publish.payload));
-                self.messages.push(text);
-                match publish.packet_id {
-                    Some(id) if self.acks && publish.qos == Q1 => answer(Packet::PubAck(ok(id))),
-                    Some(id) if self.acks => answer(Packet::PubRec(ok(id))),
-                    _ => {}
-                }
-            }
-            other => {
-                match &other {
-                    Packet::PubRec(ack) if self.acks && !ack.reason.is_error() => {
-                        answer(Packet::PubRel(ok(ack.packet_id)));
-                    }
-                    Packet::PubRel(ack) if self.acks => answer(Packet::PubComp(ok(ack.packet_id))),
-                    _ => {}
-                }
-                // Everything but PUBLISH owns what it holds; a detour through bytes shows it.
-                let mut bytes = Vec::new();
-                mqtt::encode(&other, self.version, &mut bytes);
-                let leaked: &'static [u8] = bytes.leak();
-                match mqtt::decode(leaked, self.version, &DecodeLimits::default()) {
-                    Ok(Decoded::Packet { packet, .. }) => self.packets.push(packet),
-                    failed => panic!("{failed:?}"),
-                }
-            }
-        }
     }
 }
 

@@ -121,6 +121,9 @@ pub(super) static KEYS: &[Key] = &[
     key("", "anonymous_user", |c| Slot::Word(&mut c.login.anonymous_user),
         "The user that clients without user name and password are. Nobody unless set."),
 
+    key("", "durability", |c| Slot::Word(&mut c.server.durability),
+        "What a restart keeps of sessions with an expiry, retained messages and wills: fsync: all that was confirmed, also after a power cut; buffered: unless the system goes down; none: nothing."),
+
     key("listeners", "mqtt", |c| Slot::Address(&mut c.listeners.mqtt), "MQTT over TCP. Passwords cross it in clear."),
     key("listeners", "mqtts", |c| Slot::Address(&mut c.listeners.mqtts), "MQTT over TLS."),
     key("listeners", "https", |c| Slot::Address(&mut c.listeners.https), "HTTPS: the REST API, and MQTT over WebSocket at /mqtt."),
@@ -190,6 +193,8 @@ pub(super) static KEYS: &[Key] = &[
         "Milliseconds a publisher is held back for one receiver that does not read. Then messages for that one are dropped."),
     bounded("limits", "close_linger_ms", (1, 3_600_000), |c| Slot::Whole(&mut c.broker.close_linger_ms),
         "Milliseconds until a closed connection that does not take its last bytes is forgotten."),
+    bounded("limits", "commit_bytes_max", BYTES, |c| Slot::Whole(&mut c.broker.commit_bytes_max),
+        "Bytes of sessions' state waiting for the disk. Full: clients whose packets made some of it are not read until it has fallen to half."),
     key("limits", "denied_publish", |c| Slot::Word(&mut c.broker.denied_publish),
         "What happens to a 3.1.1 connection that publishes without the right to; it cannot be told why."),
 

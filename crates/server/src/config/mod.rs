@@ -24,7 +24,7 @@ use admin::FirstAdmin;
 pub(crate) use error::{ConfigError, Source};
 use keys::{KEYS, Key};
 use slot::Raw;
-pub(crate) use words::{LogFormat, authentication_word};
+pub(crate) use words::{Durability, LogFormat, authentication_word};
 
 /// The effective configuration.
 #[derive(Debug, Clone, Default)]
@@ -190,11 +190,13 @@ pub(crate) struct Server {
     pub(crate) shards: usize,
     /// How long a stopping server waits for its clients to take their last bytes.
     pub(crate) stop_timeout: Duration,
+    /// What a restart keeps.
+    pub(crate) durability: Durability,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { shards: 0, stop_timeout: Duration::from_secs(2) }
+        Self { shards: 0, stop_timeout: Duration::from_secs(2), durability: Durability::default() }
     }
 }
 

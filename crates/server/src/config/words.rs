@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use access::UserName;
 use admin::AuthenticationMode;
-use broker::{DeniedPublish, QueueFull};
+use broker::{DeniedPublish, Persistence, QueueFull};
 use tracing::Level;
 
 use super::slot::Word;
@@ -17,6 +17,42 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// What of sessions that outlive their connection, of retained messages and of wills a restart keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Durability {
+    /// All that was confirmed, also after a power cut.
+    #[default]
+    Fsync,
+    /// All that was confirmed, unless the system itself goes down.
+    Buffered,
+    /// Nothing.
+    None,
+}
+
+impl Durability {
+    /// What that means for the engine.
+    pub(crate) fn persistence(self) -> Persistence {
+        match self {
+            Self::Fsync | Self::Buffered => Persistence::On,
+            Self::None => Persistence::Off,
+        }
+    }
+}
+
+impl Word for Durability {
+    fn allowed(&self) -> String {
+        words(&DURABILITY)
+    }
+
+    fn set(&mut self, text: &str) -> Result<(), String> {
+        choose(self, text, &DURABILITY)
+    }
+
+    fn text(&self) -> Option<String> {
+        word_of(*self, &DURABILITY)
+    }
 }
 
 /// The word of the configuration for a mode.
@@ -159,6 +195,8 @@ const AUTHENTICATION: [(&str, AuthenticationMode); 3] = [
     ("mutual-tls", AuthenticationMode::MutualTls),
     ("either", AuthenticationMode::Either),
 ];
+const DURABILITY: [(&str, Durability); 3] =
+    [("fsync", Durability::Fsync), ("buffered", Durability::Buffered), ("none", Durability::None)];
 const LOG_FORMAT: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LOG_LEVEL: [(&str, Level); 5] = [
     ("error", Level::ERROR),

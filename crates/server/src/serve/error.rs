@@ -21,6 +21,9 @@ pub(crate) enum ServeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The state of sessions cannot be read or written.
+    #[error("state of sessions: {0}")]
+    State(String),
     /// Another server runs in the data directory.
     #[error("data directory `{}` is in use by another countersign{}", path.display(), process(.pid))]
     InUse {
@@ -74,6 +77,7 @@ impl ServeError {
             | Self::AdminSocket { .. }
             | Self::Pki(_)
             | Self::Admin(_)
+            | Self::State(_)
             | Self::System { .. } => ExitCode::FAILURE,
         }
     }

@@ -147,7 +147,11 @@ impl Link {
                 return false;
             }
         };
-        if !more && !self.is_blocked.get() && self.ending.get() == Ending::Closing {
+        if !more
+            && !self.is_blocked.get()
+            && self.ending.get() == Ending::Closing
+            && !shard.engine().is_held(self.id)
+        {
             self.ending.set(Ending::Flushed);
             self.wake();
         }

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{Log, LogFormat};
@@ -31,8 +32,9 @@ pub(crate) fn start(log: &Log) -> io::Result<LogGuard> {
     let thread = std::thread::Builder::new()
         .name("log".to_owned())
         .spawn(move || write_lines(&receiver, &dropped))?;
+    // What the storage engine notices is told by the broker, once and in its own words.
     let builder = tracing_subscriber::fmt()
-        .with_max_level(log.level)
+        .with_env_filter(EnvFilter::new(format!("{},fjall=off,lsm_tree=off", log.level)))
         .with_ansi(false)
         .with_target(false)
         .with_writer(writer.clone());

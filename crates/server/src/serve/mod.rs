@@ -29,6 +29,7 @@ mod report;
 mod shard;
 mod shards;
 mod start;
+mod state;
 mod transport;
 mod upgrade;
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{
-    AttachRefusal, AttachRefused, ClientView, ConnectionId, ConnectionLost, Effect, Engine, ShardId,
+    AttachRefusal, AttachRefused, ClientView, ConnectionId, ConnectionLost, Effect, Engine, Record,
+    ShardId,
 };
 use hashbrown::{HashMap, HashSet};
 use mqtt::{ReasonCode, Timestamp};
@@ -22,6 +23,7 @@ use super::link::Link;
 use super::proven::{self, Proven};
 use super::remainder::{READ_BYTES_MAX, Remainder};
 use super::report;
+use super::state::Journal;
 use super::transport::Transport;
 use super::{farewell, refusal};
 
@@ -36,6 +38,10 @@ pub(crate) struct Shard {
     /// All reads of the shard go through it; the first half takes what was left over from before.
     scratch: RefCell<Box<[u8]>>,
     inboxes: Arc<[Inbox]>,
+    /// `None`: nothing is kept.
+    journal: Option<Arc<Journal>>,
+    /// What is to be durable together.
+    records: RefCell<Vec<Record>>,
     /// Those that a certificate has proven.
     proven: Proven,
     /// An inbox that is too full, if any; no client is read until it has room.
@@ -57,6 +63,7 @@ impl Shard {
         id: ShardId,
         engine: Engine,
         inboxes: Arc<[Inbox]>,
+        journal: Option<Arc<Journal>>,
         pki: Arc<Pki>,
         linger: Duration,
     ) -> Rc<Self> {
@@ -68,6 +75,8 @@ impl Shard {
             flush: Notify::new(),
             scratch: RefCell::new(vec![0; READ_BYTES_MAX * 2].into()),
             inboxes,
+            journal,
+            records: RefCell::default(),
             proven: Proven::new(pki),
             congested: Cell::new(None),
             congestion: Notify::new(),
@@ -189,7 +198,7 @@ impl Shard {
 
     /// Whether clients may be read; if not, the asking one is woken when they may.
     pub(crate) fn may_read(&self, id: ConnectionId) -> bool {
-        let is_free = self.congested.get().is_none();
+        let is_free = self.congested.get().is_none() && !self.waits_for_disk(id);
         if !is_free {
             self.held_back.borrow_mut().insert(id);
         }
@@ -212,8 +221,12 @@ impl Shard {
         let mut engine = self.engine.borrow_mut();
         while let Some(effect) = engine.poll_effect() {
             match effect {
-                // Sessions live in memory: nothing is to be made durable before what follows.
-                Effect::Persist(_) => {}
+                Effect::Persist(record) => self.records.borrow_mut().push(record),
+                Effect::Commit(number) => {
+                    if let Some(journal) = &self.journal {
+                        journal.write(self.id, number, self.records.take());
+                    }
+                }
                 Effect::Flush(id) => self.dirty.borrow_mut().push(id),
                 Effect::Close(id) => {
                     self.with_link(id, Link::close);
@@ -229,6 +242,18 @@ impl Shard {
         drop(engine);
         if self.alarm.replace(alarm) != alarm {
             self.alarm_changed.notify_one();
+        }
+    }
+
+    /// Whether what this client makes the disk do has to become less first.
+    fn waits_for_disk(&self, id: ConnectionId) -> bool {
+        self.journal.as_ref().is_some_and(|journal| journal.is_full())
+            && self.engine.borrow().awaits_commit(id)
+    }
+
+    fn wake_held_back(&self) {
+        for id in self.held_back.take() {
+            self.with_link(id, Link::wake);
         }
     }
 
@@ -321,6 +346,9 @@ pub(crate) async fn run(
     tokio::task::spawn_local(flush(Rc::clone(&shard)));
     tokio::task::spawn_local(watch_time(Rc::clone(&shard)));
     tokio::task::spawn_local(watch_congestion(Rc::clone(&shard)));
+    if let Some(journal) = shard.journal.clone() {
+        tokio::task::spawn_local(watch_disk(Rc::clone(&shard), journal));
+    }
     tokio::task::spawn_local(proven::watch(Rc::clone(&shard)));
     let policed = Rc::clone(&shard);
     tokio::task::spawn_local(async move {
@@ -329,6 +357,8 @@ pub(crate) async fn run(
             policed.end_round();
         }
     });
+    // What was read from disk may have something to do, or be due some time, before any client comes.
+    shard.end_round();
     take_orders(&shard, &mut orders).await;
     // Other shards may still have something for clients of this one, so orders are taken to the end.
     let goodbye = async {
@@ -403,11 +433,26 @@ async fn watch_congestion(shard: Rc<Shard>) {
             Some(inbox) => {
                 inbox.room().await;
                 shard.congested.set(None);
-                for id in shard.held_back.take() {
-                    shard.with_link(id, Link::wake);
-                }
+                shard.wake_held_back();
             }
         }
+    }
+}
+
+/// Lets go of what has waited for the disk.
+async fn watch_disk(shard: Rc<Shard>, journal: Arc<Journal>) {
+    let mut failures = 0;
+    loop {
+        let news = journal.changed(shard.id).await;
+        shard.engine.borrow_mut().committed(news.committed);
+        if news.failures != failures {
+            failures = news.failures;
+            shard.engine.borrow_mut().storage_failed(clock::now());
+        }
+        if journal.has_room() {
+            shard.wake_held_back();
+        }
+        shard.end_round();
     }
 }
 

@@ -12,12 +12,14 @@ use tokio::sync::{mpsc, watch};
 
 use super::inbox::{Inbox, Order};
 use super::shard::{self, Shard};
+use super::state::{Journal, State};
 
 /// All shards, running.
 pub(crate) struct Shards {
     /// The way to each of them.
     pub(crate) inboxes: Arc<[Inbox]>,
     threads: Vec<JoinHandle<()>>,
+    journal: Option<Arc<Journal>>,
 }
 
 /// What every shard is given.
@@ -25,6 +27,7 @@ pub(crate) struct Shards {
 struct Common {
     hub: Arc<Hub>,
     inboxes: Arc<[Inbox]>,
+    journal: Option<Arc<Journal>>,
     pki: Arc<Pki>,
     policy_changes: watch::Receiver<u64>,
     stop_timeout: Duration,
@@ -37,6 +40,7 @@ impl Shards {
     /// A thread or its runtime is not to be had.
     pub(crate) fn start(
         hub: &Arc<Hub>,
+        state: State,
         pki: &Arc<Pki>,
         batches_max: usize,
         policy_changes: watch::Receiver<u64>,
@@ -48,16 +52,17 @@ impl Shards {
         let common = Common {
             hub: Arc::clone(hub),
             inboxes: Arc::clone(&inboxes),
+            journal: state.journal.clone(),
             pki: Arc::clone(pki),
             policy_changes,
             stop_timeout,
         };
         let threads = (0..)
             .map(ShardId)
-            .zip(receivers)
-            .map(|(id, orders)| start_thread(id, orders, common.clone()))
+            .zip(state.engines.into_iter().zip(receivers))
+            .map(|(id, (engine, orders))| start_thread(id, engine, orders, common.clone()))
             .collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { inboxes, threads })
+        Ok(Self { inboxes, threads, journal: state.journal })
     }
 
     /// Ends all connections and waits until the threads are done, which takes no longer than the stop timeout.
@@ -69,19 +74,23 @@ impl Shards {
         for thread in self.threads {
             drop(thread.join());
         }
+        if let Some(journal) = self.journal {
+            journal.close();
+        }
     }
 }
 
 fn start_thread(
     id: ShardId,
+    engine: Engine,
     orders: mpsc::UnboundedReceiver<Order>,
     common: Common,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("{THREAD_NAME}{}", id.0)).spawn(move || {
-        let Common { hub, inboxes, pki, policy_changes, stop_timeout } = common;
+        let Common { hub, inboxes, journal, pki, policy_changes, stop_timeout } = common;
         let linger = Duration::from_millis(hub.limits().close_linger_ms);
-        let shard = Shard::new(id, Engine::new(id, hub), inboxes, pki, linger);
+        let shard = Shard::new(id, engine, inboxes, journal, pki, linger);
         let tasks = tokio::task::LocalSet::new();
         tasks.block_on(
             &runtime,

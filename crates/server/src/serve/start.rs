@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use admin::{Admin, Opened};
 use api::{ApiState, Clients};
-use broker::Hub;
+use broker::{Hub, Limits};
 use pki::Pki;
 use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +21,7 @@ use super::intake::Intake;
 use super::login::Front;
 use super::metrics::{self, Metrics};
 use super::shards::Shards;
+use super::state::State;
 use super::{certificates, clients, clock, process};
 use crate::config::{Config, authentication_word};
 
@@ -35,10 +36,13 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let pki = certificates::open(&config.pki, data_dir.path()).await?;
     let admin = open_admin(&config, &data_dir, &pki).await?;
 
-    let hub =
-        Hub::new(Arc::clone(admin.policy()), shard_count(&config), config.broker.clone(), seed());
+    let limits =
+        Limits { persistence: config.server.durability.persistence(), ..config.broker.clone() };
+    let hub = Hub::new(Arc::clone(admin.policy()), shard_count(&config), limits, seed());
+    let state = State::open(config.server.durability, data_dir.path(), &hub)?;
     let shards = Shards::start(
         &hub,
+        state,
         &pki,
         config.intake.shard_inbox_batches_max,
         admin.policy_changes(),

@@ -1,0 +1,218 @@
+//! The thread that writes: it takes what all shards have recorded since its last commit, writes that as one group, and
+//! tells them how far it is.
+//!
+//! A shard never waits for it. Its records wait here, in the order in which they came, until they are durable; how
+//! many bytes of them may, is limited: see [`Journal::is_full`].
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use broker::{Hub, Record, ShardId, Storage};
+use parking_lot::Mutex;
+use store::{Changes, StateLog};
+use tokio::sync::Notify;
+
+use super::record;
+
+/// The way to the thread that writes.
+pub(crate) struct Journal {
+    groups: Mutex<Option<Sender<Group>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    progress: Arc<Progress>,
+    waiting_bytes_max: usize,
+}
+
+/// What the thread lets others know.
+struct Progress {
+    shards: Box<[ShardProgress]>,
+    waiting_bytes: AtomicUsize,
+    failures: AtomicU64,
+}
+
+#[derive(Default)]
+struct ShardProgress {
+    committed: AtomicU64,
+    changed: Notify,
+}
+
+/// Records of one shard that are durable together.
+struct Group {
+    shard: ShardId,
+    number: u64,
+    records: Vec<Record>,
+    bytes: usize,
+}
+
+/// How far the thread is with a shard's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct News {
+    /// The last group that is durable.
+    pub(crate) committed: u64,
+    /// How often the disk has failed.
+    pub(crate) failures: u64,
+}
+
+impl Journal {
+    /// Starts the thread on an open log.
+    ///
+    /// # Errors
+    /// The thread is not to be had.
+    pub(crate) fn start(log: StateLog, hub: Arc<Hub>) -> io::Result<Arc<Self>> {
+        let progress = Arc::new(Progress {
+            shards: (0..hub.shards()).map(|_| ShardProgress::default()).collect(),
+            waiting_bytes: AtomicUsize::new(0),
+            failures: AtomicU64::new(0),
+        });
+        let waiting_bytes_max = hub.limits().commit_bytes_max;
+        let (sender, groups) = mpsc::channel();
+        let writer = Writer {
+            log,
+            hub,
+            progress: Arc::clone(&progress),
+            changes: Changes::default(),
+            written: Vec::new(),
+            bytes: 0,
+            is_failing: false,
+        };
+        let thread =
+            std::thread::Builder::new().name("state".into()).spawn(move || writer.run(&groups))?;
+        Ok(Arc::new(Self {
+            groups: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+            progress,
+            waiting_bytes_max,
+        }))
+    }
+
+    /// Hands over what a shard has recorded. Groups of one shard come in the order of their numbers.
+    pub(crate) fn write(&self, shard: ShardId, number: u64, records: Vec<Record>) {
+        let bytes = records.iter().map(Record::size).sum();
+        self.progress.waiting_bytes.fetch_add(bytes, Ordering::AcqRel);
+        if let Some(groups) = &*self.groups.lock() {
+            // It ends only after all shards.
+            drop(groups.send(Group { shard, number, records, bytes }));
+        }
+    }
+
+    /// Whether so much waits that those who make more of it are not to be read.
+    pub(crate) fn is_full(&self) -> bool {
+        self.progress.waiting_bytes.load(Ordering::Acquire) > self.waiting_bytes_max
+    }
+
+    /// Whether those who were not read may be read again.
+    pub(crate) fn has_room(&self) -> bool {
+        self.progress.waiting_bytes.load(Ordering::Acquire) <= self.waiting_bytes_max / 2
+    }
+
+    /// Waits until there is something new for this shard.
+    pub(crate) async fn changed(&self, shard: ShardId) -> News {
+        let failures = || self.progress.failures.load(Ordering::Acquire);
+        let Some(progress) = self.progress.shards.get(usize::from(shard.0)) else {
+            return News { committed: 0, failures: failures() };
+        };
+        progress.changed.notified().await;
+        let committed = progress.committed.load(Ordering::Acquire);
+        News { committed, failures: failures() }
+    }
+
+    /// Waits until everything is durable that was handed over, and ends the thread.
+    pub(crate) fn close(&self) {
+        drop(self.groups.lock().take());
+        if let Some(thread) = self.thread.lock().take() {
+            drop(thread.join());
+        }
+    }
+}
+
+struct Writer {
+    log: StateLog,
+    hub: Arc<Hub>,
+    progress: Arc<Progress>,
+    changes: Changes,
+    /// Shards and groups in `changes`.
+    written: Vec<(ShardId, u64)>,
+    /// Bytes of the records in `changes`.
+    bytes: usize,
+    is_failing: bool,
+}
+
+impl Writer {
+    fn run(mut self, groups: &Receiver<Group>) {
+        loop {
+            let next = if self.is_failing {
+                groups.recv_timeout(RETRY)
+            } else {
+                groups.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            let is_last = match next {
+                Ok(group) => {
+                    self.take(group);
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            // All that came while the last group was written is the next one.
+            for group in groups.try_iter().take(GROUPS_A_COMMIT) {
+                self.take(group);
+            }
+            self.commit();
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, group: Group) {
+        for record in &group.records {
+            record::put(record, &self.hub, &mut self.changes);
+        }
+        self.bytes += group.bytes;
+        self.written.push((group.shard, group.number));
+    }
+
+    fn commit(&mut self) {
+        // Most sessions' messages are acknowledged before they reach the disk: then there is nothing left to write.
+        if !self.changes.is_empty()
+            && let Err(error) = self.log.commit(&mut self.changes)
+        {
+            return self.failed(&error);
+        }
+        if std::mem::take(&mut self.is_failing) {
+            self.hub.set_storage(Storage::Working);
+            tracing::info!(
+                "the state of sessions is written again; nothing that was confirmed is lost"
+            );
+        }
+        self.progress.waiting_bytes.fetch_sub(std::mem::take(&mut self.bytes), Ordering::AcqRel);
+        for (shard, number) in self.written.drain(..) {
+            if let Some(progress) = self.progress.shards.get(usize::from(shard.0)) {
+                progress.committed.fetch_max(number, Ordering::AcqRel);
+                progress.changed.notify_one();
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &store::StoreError) {
+        if !std::mem::replace(&mut self.is_failing, true) {
+            self.hub.set_storage(Storage::Failing);
+            tracing::error!(
+                %error,
+                "the state of sessions cannot be written: what needs that is refused with 0x97 until it can"
+            );
+        }
+        self.progress.failures.fetch_add(1, Ordering::AcqRel);
+        for progress in &self.progress.shards {
+            progress.changed.notify_one();
+        }
+    }
+}
+
+/// How long a disk that has failed is left alone.
+const RETRY: Duration = Duration::from_millis(500);
+/// Groups of one commit, so that none waits for ever while more come.
+const GROUPS_A_COMMIT: usize = 4096;

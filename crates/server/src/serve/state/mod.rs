@@ -1,0 +1,107 @@
+//! The state of sessions on disk: read when the server starts, then written by one thread.
+//!
+//! `record.rs` says what lies under which key (docs/storage.md shows it byte by byte), `bytes.rs` how a field is written,
+//! `journal.rs` is the thread that writes.
+
+mod bytes;
+mod journal;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use broker::{Engine, Hub, Image, ShardId};
+use store::{Changes, Safety, StateLog};
+
+pub(crate) use journal::Journal;
+
+use super::clock;
+use super::error::ServeError;
+use crate::config::Durability;
+
+/// Engines with what they had when the broker last ran, and the journal that they write to.
+pub(crate) struct State {
+    /// One for each shard of the hub.
+    pub(crate) engines: Vec<Engine>,
+    /// `None`: nothing is kept.
+    pub(crate) journal: Option<Arc<Journal>>,
+}
+
+impl State {
+    /// Reads what is in the data directory, if anything is to be kept.
+    ///
+    /// # Errors
+    /// The log cannot be used at all. What is damaged is told in the log, and what is whole is kept.
+    pub(crate) fn open(
+        durability: Durability,
+        data_dir: &Path,
+        hub: &Arc<Hub>,
+    ) -> Result<Self, ServeError> {
+        let mut engines: Vec<_> = (0..hub.shards())
+            .map(|shard| Engine::new(ShardId(u16::try_from(shard).unwrap_or(0)), Arc::clone(hub)))
+            .collect();
+        let safety = match durability {
+            Durability::None => return Ok(Self { engines, journal: None }),
+            Durability::Fsync => Safety::Synced,
+            Durability::Buffered => Safety::Buffered,
+        };
+        let refuse = |error: store::StoreError| ServeError::State(error.to_string());
+        let (mut log, damage) =
+            StateLog::open(&data_dir.join(DIRECTORY), safety).map_err(refuse)?;
+        tell_damage(&damage);
+        let mut image = read(&log).map_err(refuse)?;
+        let (sessions, retained) = image.counts();
+        let now = clock::now();
+        // What was between two shards is settled before anything else can happen to it.
+        let mut changes = Changes::default();
+        for settled in image.settle().iter().chain(&image.restore_retained(hub, now)) {
+            record::put(settled, hub, &mut changes);
+        }
+        log.commit(&mut changes).map_err(refuse)?;
+        for engine in &mut engines {
+            engine.restore(&mut image, now);
+        }
+        tracing::info!(sessions, retained, "state was read");
+        let journal = Journal::start(log, Arc::clone(hub)).map_err(|reason| {
+            ServeError::System { what: "the thread that writes state", reason }
+        })?;
+        Ok(Self { engines, journal: Some(journal) })
+    }
+}
+
+fn tell_damage(damage: &store::Damage) {
+    if let Some(aside) = &damage.put_aside {
+        tracing::error!(
+            put_aside = %aside.display(), bytes_lost = damage.bytes_cut,
+            "the state of sessions was damaged: what was written before the damage is kept, the damaged log is put aside"
+        );
+    } else if damage.bytes_cut > 0 {
+        tracing::warn!(
+            bytes_cut = damage.bytes_cut,
+            "the state of sessions did not end in a whole group: the rest is dropped. After a crash that is what was \
+             being written and not confirmed; more than that is damage"
+        );
+    }
+}
+
+fn read(log: &StateLog) -> Result<Image, store::StoreError> {
+    let mut image = Image::default();
+    let mut not_understood = 0;
+    let unreadable = log.read(|key, value| match record::read(key, value) {
+        Some(record) => image.take(record),
+        None => not_understood += 1,
+    })?;
+    if unreadable + not_understood > 0 {
+        tracing::error!(
+            unreadable,
+            not_understood,
+            "entries of the state of sessions are damaged and left out"
+        );
+    }
+    Ok(image)
+}
+
+/// Below the data directory.
+const DIRECTORY: &str = "state";

@@ -1,0 +1,379 @@
+//! Records as keys and values. Every value begins with the version of its form.
+
+use std::sync::Arc;
+
+use access::{UserId, UserName};
+use broker::{
+    ClientName, Hub, Message, Peer, Record, SessionKey, ShardId, StoredDelivery, StoredMessage, Way,
+};
+use mqtt::{
+    PacketId, ProtocolVersion, Qos, RetainHandling, SubscribeOptions, Timestamp, Will,
+    WillProperties,
+};
+use store::Changes;
+use topic::{SubscriptionFilter, TopicName};
+use uuid::Uuid;
+
+use super::bytes::{Input, Output};
+
+/// Notes what a record changes. What is retained is asked of the hub: shards may report changes of one topic in another order
+/// than they made them.
+pub(super) fn put(record: &Record, hub: &Hub, changes: &mut Changes) {
+    match record {
+        Record::SessionRemove(key) => changes.remove_all(session_key(key)),
+        Record::SubscriptionRemove { key, filter } => changes.remove(subscription_key(key, filter)),
+        Record::MessageRemove { key, sequence } => changes.remove(message_key(key, *sequence)),
+        Record::InflightRemove { key, packet_id } => {
+            changes.remove(exchange_key(key, IN_FLIGHT, *packet_id));
+        }
+        Record::ReceivedRemove { key, packet_id } => {
+            changes.remove(exchange_key(key, RECEIVED, *packet_id));
+        }
+        Record::ForwardRemove(way) => changes.remove(way_key(*way)),
+        Record::WillRemove(key) => changes.remove(part_key(key, WILL)),
+        Record::RetainedRemove(topic) => put_retained(topic, hub, changes),
+        Record::RetainedPut(message) => put_retained(message.topic(), hub, changes),
+        Record::SessionPut { .. }
+        | Record::SubscriptionPut { .. }
+        | Record::QueuedPut { .. }
+        | Record::InflightPut { .. }
+        | Record::InflightReleased { .. }
+        | Record::ReceivedPut { .. }
+        | Record::ForwardPut { .. }
+        | Record::WillPut { .. } => put_value(record, changes),
+    }
+}
+
+fn put_value(record: &Record, changes: &mut Changes) {
+    let mut out = Output::default();
+    out.byte(VERSION);
+    match record {
+        Record::SessionPut { key, expiry_s, offline_since, client, version, connected_at } => {
+            out.u32(*expiry_s).optional(offline_since.map(|at| at.0)).u64(connected_at.0);
+            out.byte(version_byte(*version)).bytes(client.user_name.as_str().as_bytes());
+            out.bytes(client.peer.address.to_string().as_bytes());
+            out.bytes(client.peer.listener.as_bytes());
+            changes.put(part_key(key, HEADER), out.0);
+        }
+        Record::SubscriptionPut { key, filter, options, identifier } => {
+            out.byte(options_byte(*options)).optional(identifier.map(u64::from));
+            changes.put(subscription_key(key, filter), out.0);
+        }
+        Record::QueuedPut { key, sequence, delivery } => {
+            put_delivery(delivery, &mut out);
+            put_message(&delivery.message, &mut out);
+            changes.put_new(message_key(key, *sequence), out.0);
+        }
+        Record::InflightPut { key, sequence, packet_id, qos } => {
+            out.byte(qos.bits()).u64(*sequence);
+            changes.put_new(exchange_key(key, IN_FLIGHT, *packet_id), out.0);
+        }
+        Record::InflightReleased { key, sequence, packet_id } => {
+            out.byte(RELEASED).u64(*sequence);
+            changes.update(exchange_key(key, IN_FLIGHT, *packet_id), out.0);
+        }
+        Record::ReceivedPut { key, packet_id } => {
+            changes.put_new(exchange_key(key, RECEIVED, *packet_id), out.0);
+        }
+        Record::ForwardPut { way, targets } => {
+            out.u32(u32::try_from(targets.len()).unwrap_or(u32::MAX));
+            for (key, delivery) in targets {
+                put_name(key, &mut out);
+                put_delivery(delivery, &mut out);
+            }
+            if let Some((_, delivery)) = targets.first() {
+                put_message(&delivery.message, &mut out);
+            }
+            changes.put_new(way_key(*way), out.0);
+        }
+        Record::WillPut { key, will, due } => {
+            out.optional(due.map(|at| at.0));
+            put_will(will, &mut out);
+            changes.put(part_key(key, WILL), out.0);
+        }
+        _ => {}
+    }
+}
+
+fn put_retained(topic: &TopicName, hub: &Hub, changes: &mut Changes) {
+    let key = [&[RETAINED], topic.as_str().as_bytes()].concat();
+    match hub.retained_on(topic) {
+        None => changes.remove(key),
+        Some(message) => {
+            let mut out = Output::default();
+            out.byte(VERSION);
+            put_message(&message, &mut out);
+            changes.put(key, out.0);
+        }
+    }
+}
+
+fn put_delivery(delivery: &StoredDelivery, out: &mut Output) {
+    let identifiers = delivery.identifiers.as_deref().unwrap_or_default();
+    out.byte(delivery.qos.bits()).byte(u8::from(delivery.retain));
+    out.u32(u32::try_from(identifiers.len()).unwrap_or(u32::MAX));
+    for identifier in identifiers {
+        out.u32(*identifier);
+    }
+}
+
+fn put_message(message: &Message, out: &mut Output) {
+    out.byte(message.qos().bits()).byte(u8::from(message.retain()));
+    out.optional(message.expires_at().map(|at| at.0));
+    put_name(message.writer(), out);
+    out.bytes(message.topic().as_str().as_bytes()).bytes(message.forwardable());
+    out.bytes(message.payload());
+}
+
+fn put_will(will: &Will, out: &mut Output) {
+    let WillProperties { delay_s, message_expiry_interval_s, forwardable } = &will.properties;
+    out.byte(will.qos.bits()).byte(u8::from(will.retain)).u32(*delay_s);
+    out.optional(message_expiry_interval_s.map(u64::from));
+    out.bytes(will.topic.as_str().as_bytes()).bytes(forwardable).bytes(&will.payload);
+}
+
+fn put_name(key: &SessionKey, out: &mut Output) {
+    out.raw(key.user.0.as_bytes()).bytes(key.client_id.as_bytes());
+}
+
+fn session_key(key: &SessionKey) -> Vec<u8> {
+    let mut out = Output::default();
+    out.byte(SESSION);
+    put_name(key, &mut out);
+    out.0
+}
+
+fn part_key(key: &SessionKey, part: u8) -> Vec<u8> {
+    let mut out = session_key(key);
+    out.push(part);
+    out
+}
+
+fn subscription_key(key: &SessionKey, filter: &SubscriptionFilter) -> Vec<u8> {
+    let mut out = part_key(key, SUBSCRIPTION);
+    out.extend_from_slice(filter.to_string().as_bytes());
+    out
+}
+
+fn message_key(key: &SessionKey, sequence: u64) -> Vec<u8> {
+    let mut out = part_key(key, MESSAGE);
+    out.extend_from_slice(&sequence.to_be_bytes());
+    out
+}
+
+fn exchange_key(key: &SessionKey, part: u8, packet_id: PacketId) -> Vec<u8> {
+    let mut out = part_key(key, part);
+    out.extend_from_slice(&packet_id.get().to_be_bytes());
+    out
+}
+
+fn way_key(way: Way) -> Vec<u8> {
+    let mut out = Output::default();
+    out.byte(FORWARD).u16(way.from.0).u16(way.to.0).u64(way.number);
+    out.0
+}
+
+/// The record that an entry is; `None` if it makes no sense.
+pub(super) fn read(key: &[u8], value: &[u8]) -> Option<Record> {
+    let (mut key, mut value) = (Input(key), Input(value));
+    let area = key.byte()?;
+    if value.byte()? != VERSION {
+        return None;
+    }
+    let record = match area {
+        SESSION => {
+            let session = read_name(&mut key)?;
+            read_part(session, &mut key, &mut value)?
+        }
+        RETAINED => {
+            let message = read_message(&mut value)?;
+            (message.topic().as_str().as_bytes() == key.rest()).then_some(())?;
+            Record::RetainedPut(message)
+        }
+        FORWARD => {
+            let (from, to) = (ShardId(key.u16()?), ShardId(key.u16()?));
+            let way = Way { from, to, number: key.u64()? };
+            Record::ForwardPut { way, targets: read_targets(&mut value)? }
+        }
+        _ => return None,
+    };
+    // Bytes that are left over belong to another form than this.
+    (key.0.is_empty() && value.0.is_empty()).then_some(record)
+}
+
+fn read_part(key: SessionKey, rest: &mut Input<'_>, value: &mut Input<'_>) -> Option<Record> {
+    Some(match rest.byte()? {
+        HEADER => read_header(key, value)?,
+        SUBSCRIPTION => {
+            let filter = std::str::from_utf8(rest.rest()).ok()?;
+            let filter = SubscriptionFilter::parse(filter).ok()?;
+            let options = read_options(value.byte()?)?;
+            let identifier = read_optional_u32(value)?;
+            Record::SubscriptionPut { key, filter, options, identifier }
+        }
+        MESSAGE => {
+            let sequence = rest.u64()?;
+            let (qos, retain, identifiers) = read_delivery(value)?;
+            let message = read_message(value)?;
+            let delivery = StoredDelivery { qos, retain, identifiers, message };
+            Record::QueuedPut { key, sequence, delivery }
+        }
+        IN_FLIGHT => {
+            let packet_id = PacketId::new(rest.u16()?)?;
+            let stage = value.byte()?;
+            let sequence = value.u64()?;
+            if stage == RELEASED {
+                Record::InflightReleased { key, sequence, packet_id }
+            } else {
+                let qos = Qos::from_bits(stage).filter(|qos| *qos > Qos::AtMostOnce)?;
+                Record::InflightPut { key, sequence, packet_id, qos }
+            }
+        }
+        RECEIVED => Record::ReceivedPut { key, packet_id: PacketId::new(rest.u16()?)? },
+        WILL => {
+            let due = value.optional()?.map(Timestamp);
+            Record::WillPut { key, will: Arc::new(read_will(value)?), due }
+        }
+        _ => return None,
+    })
+}
+
+fn read_header(key: SessionKey, value: &mut Input<'_>) -> Option<Record> {
+    let expiry_s = value.u32()?;
+    let offline_since = value.optional()?.map(Timestamp);
+    let connected_at = Timestamp(value.u64()?);
+    let version = read_version(value.byte()?)?;
+    let user_name = UserName::parse(value.text()?).ok()?;
+    // How that connection was protected is not kept: it ended with it.
+    let (address, listener) = (value.text()?.parse().ok()?, value.text()?.into());
+    let peer = Peer { address, listener, security: None };
+    let client_id = Arc::clone(&key.client_id);
+    let client = Arc::new(ClientName { user: key.user, user_name, client_id, peer });
+    Some(Record::SessionPut { key, expiry_s, offline_since, client, version, connected_at })
+}
+
+fn read_targets(value: &mut Input<'_>) -> Option<Vec<(SessionKey, StoredDelivery)>> {
+    let count = value.u32()?;
+    let mut targets = Vec::new();
+    for _ in 0..count {
+        targets.push((read_name(value)?, read_delivery(value)?));
+    }
+    let message = read_message(value)?;
+    let stored = |(key, (qos, retain, identifiers))| {
+        (key, StoredDelivery { qos, retain, identifiers, message: Arc::clone(&message) })
+    };
+    Some(targets.into_iter().map(stored).collect())
+}
+
+type DeliveryOptions = (Qos, bool, Option<Arc<[u32]>>);
+
+fn read_delivery(value: &mut Input<'_>) -> Option<DeliveryOptions> {
+    let qos = Qos::from_bits(value.byte()?)?;
+    let retain = read_flag(value.byte()?)?;
+    let count = value.u32()?;
+    let identifiers = (0..count).map(|_| value.u32()).collect::<Option<Vec<_>>>()?;
+    Some((qos, retain, (!identifiers.is_empty()).then(|| identifiers.into())))
+}
+
+fn read_message(value: &mut Input<'_>) -> Option<Arc<Message>> {
+    let qos = Qos::from_bits(value.byte()?)?;
+    let retain = read_flag(value.byte()?)?;
+    let expires_at = value.optional()?.map(Timestamp);
+    let writer = read_name(value)?;
+    let topic = TopicName::parse(value.text()?).ok()?;
+    let (forwardable, payload) = (value.bytes()?, value.bytes()?);
+    let parts = StoredMessage { topic, qos, retain, forwardable, payload, writer, expires_at };
+    Some(Message::stored(parts))
+}
+
+fn read_will(value: &mut Input<'_>) -> Option<Will> {
+    let qos = Qos::from_bits(value.byte()?)?;
+    let retain = read_flag(value.byte()?)?;
+    let delay_s = value.u32()?;
+    let message_expiry_interval_s = read_optional_u32(value)?;
+    let topic = TopicName::parse(value.text()?).ok()?;
+    let forwardable = value.bytes()?.to_vec();
+    let properties = WillProperties { delay_s, message_expiry_interval_s, forwardable };
+    Some(Will { topic, payload: value.bytes()?.to_vec(), qos, retain, properties })
+}
+
+fn read_name(value: &mut Input<'_>) -> Option<SessionKey> {
+    let user = UserId(Uuid::from_u128(value.u128()?));
+    Some(SessionKey { user, client_id: value.text()?.into() })
+}
+
+fn read_optional_u32(value: &mut Input<'_>) -> Option<Option<u32>> {
+    match value.optional()? {
+        None => Some(None),
+        Some(number) => u32::try_from(number).ok().map(Some),
+    }
+}
+
+fn read_flag(byte: u8) -> Option<bool> {
+    match byte {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+/// As in a SUBSCRIBE of MQTT 5 (3.8.3.1).
+fn options_byte(options: SubscribeOptions) -> u8 {
+    let handling = match options.retain_handling {
+        RetainHandling::Always => 0,
+        RetainHandling::IfNew => 1,
+        RetainHandling::Never => 2,
+    };
+    options.qos.bits()
+        | u8::from(options.no_local) << 2
+        | u8::from(options.retain_as_published) << 3
+        | handling << 4
+}
+
+fn read_options(byte: u8) -> Option<SubscribeOptions> {
+    let retain_handling = match byte >> 4 {
+        0 => RetainHandling::Always,
+        1 => RetainHandling::IfNew,
+        2 => RetainHandling::Never,
+        _ => return None,
+    };
+    Some(SubscribeOptions {
+        qos: Qos::from_bits(byte & 3)?,
+        no_local: byte & 4 != 0,
+        retain_as_published: byte & 8 != 0,
+        retain_handling,
+    })
+}
+
+fn version_byte(version: ProtocolVersion) -> u8 {
+    match version {
+        ProtocolVersion::V31 => 3,
+        ProtocolVersion::V311 => 4,
+        ProtocolVersion::V5 => 5,
+    }
+}
+
+fn read_version(byte: u8) -> Option<ProtocolVersion> {
+    match byte {
+        3 => Some(ProtocolVersion::V31),
+        4 => Some(ProtocolVersion::V311),
+        5 => Some(ProtocolVersion::V5),
+        _ => None,
+    }
+}
+
+const VERSION: u8 = 1;
+
+const SESSION: u8 = b'S';
+const RETAINED: u8 = b'R';
+const FORWARD: u8 = b'F';
+
+const HEADER: u8 = b'h';
+const SUBSCRIPTION: u8 = b's';
+const MESSAGE: u8 = b'm';
+const IN_FLIGHT: u8 = b'i';
+const RECEIVED: u8 = b'r';
+const WILL: u8 = b'w';
+
+/// Instead of the QoS of a message in flight: only PUBREL is left.
+const RELEASED: u8 = 3;

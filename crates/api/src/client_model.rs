@@ -24,7 +24,7 @@ pub struct ClientModel {
     pub listener: String,
     /// Whether there is a connection now.
     pub connected: bool,
-    /// How the user proved itself: `password`, `certificate`, both joined by `+`, or `anonymous`.
+    /// How the user proved itself: `password`, `certificate`, both joined by `+`, or `unknown` for a session from before a restart whose client has not come back.
     pub auth_method: String,
     /// `TLSv1.2` or `TLSv1.3`, if the connection is encrypted.
     pub tls_version: Option<&'static str>,
@@ -145,8 +145,9 @@ impl From<&SubscriptionView> for SubscriptionModel {
 }
 
 fn auth_method(methods: &[AuthMethod]) -> String {
+    // A session from before a restart, whose client has not come back: nobody has proven anything to this process.
     if methods.is_empty() {
-        return "anonymous".to_owned();
+        return "unknown".to_owned();
     }
     let words = methods.iter().map(|method| match method {
         AuthMethod::Password => "password",

@@ -166,10 +166,10 @@ fn a_server_certificate_of_the_operators_is_left_alone() {
 fn the_server_certificate_is_renewed_before_its_end_and_keeps_its_key() {
     let scene = Scene::new();
     let (certificate, key) = (scene.read("server.crt"), scene.read("server.key"));
-    scene.pass(330 * DAY_S);
+    scene.pass(304 * DAY_S);
     assert!(!scene.pki.maintain(scene.now()).unwrap().server_certificate);
     assert_eq!(scene.read("server.crt"), certificate);
-    scene.pass(8 * DAY_S);
+    scene.pass(2 * DAY_S);
     assert!(scene.pki.maintain(scene.now()).unwrap().server_certificate);
     assert_ne!(scene.read("server.crt"), certificate);
     assert_eq!(scene.read("server.key"), key);

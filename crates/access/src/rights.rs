@@ -75,9 +75,12 @@ impl Rights {
         self.permit_write(self.final_topic(as_sent)?)
     }
 
-    /// The right to publish to a topic that has its prefix already: a will that fires, a retained
-    /// or queued message.
+    /// The right to publish to a topic that has its prefix already: a message retained earlier. One
+    /// that does not begin with the prefix is out of reach, whatever the permissions say.
     pub fn permit_resolved(&self, topic: &TopicName) -> Result<PublishPermit, Denial> {
+        if !self.is_in_reach(topic) {
+            return Err(Denial::NoRule);
+        }
         self.permit_write(topic.clone())
     }
 
@@ -111,6 +114,9 @@ impl Rights {
                 Ok(topic) => self.explain_all(topic.as_str(), &[publish(&topic)]),
                 Err(error) => Explanation::invalid(as_sent, error),
             },
+            Request::PublishResolved(topic) if !self.is_in_reach(topic) => {
+                Explanation::unreachable(topic.as_str())
+            }
             Request::PublishResolved(topic) => self.explain_all(topic.as_str(), &[publish(topic)]),
             Request::Subscribe(filter) => {
                 self.explain_all(filter.filter.as_str(), &[subscribe(filter)])
@@ -148,6 +154,13 @@ impl Rights {
             }
         };
         TopicName::parse(&topic)
+    }
+
+    /// Whether there is anything that the client could send to end up at this topic.
+    fn is_in_reach(&self, topic: &TopicName) -> bool {
+        let Some(prefix) = self.0.user.publish_prefix() else { return true };
+        let as_sent = topic.as_str().strip_prefix(prefix.as_str());
+        as_sent.is_some_and(|as_sent| TopicName::validate(as_sent).is_ok())
     }
 
     fn permit_write(&self, topic: TopicName) -> Result<PublishPermit, Denial> {
@@ -203,7 +216,16 @@ impl Explanation {
     }
 
     fn invalid(resource: &str, error: TopicError) -> Self {
-        let denial = Some(Denial::InvalidTopic(error));
+        Explanation::denied(resource, Denial::InvalidTopic(error))
+    }
+
+    /// By the publish prefix, which is no rule.
+    fn unreachable(resource: &str) -> Self {
+        Explanation::denied(resource, Denial::NoRule)
+    }
+
+    fn denied(resource: &str, denial: Denial) -> Self {
+        let denial = Some(denial);
         Explanation { decision: Decision::Deny, denial, ..Explanation::allowed(resource) }
     }
 

@@ -6,8 +6,8 @@
 mod common;
 
 use access::{
-    Denial, Effect, Operation, Owner, Policy, PolicyChange, PublishPrefix, Request, Rights,
-    RoleName, UserId,
+    Decision, Denial, Effect, Operation, Owner, Policy, PolicyChange, PublishPrefix, Request,
+    Rights, RoleName, UserId,
 };
 use common::{ANNA, anna, permission, permissions, rights, rights_as, role};
 use topic::{SubscriptionFilter, TopicError, TopicName};
@@ -336,9 +336,25 @@ fn rule_17_the_permit_owns_the_topic_that_was_judged() {
     let rights = Policy::compile([user], []).rights(ANNA, "c1").unwrap();
     let permit = rights.permit_publish("some/values").unwrap();
     assert_eq!(permit.topic().as_str(), "topicA/some/values");
-    let resolved = rights.permit_resolved(&TopicName::parse("some/values").unwrap()).unwrap();
-    assert_eq!(resolved.topic().as_str(), "some/values");
+    let resolved =
+        rights.permit_resolved(&TopicName::parse("topicA/some/values").unwrap()).unwrap();
+    assert_eq!(resolved.topic().as_str(), "topicA/some/values");
     assert_eq!(ask(&rights, "resolved other"), NoRule);
+}
+
+#[test]
+fn rule_12_what_does_not_begin_with_the_writers_prefix_it_could_not_have_written() {
+    let mut user = anna(&[], permissions(&["allow write #"]));
+    user.publish_prefix = Some(PublishPrefix::parse("topicA/").unwrap());
+    let rights = Policy::compile([user], []).rights(ANNA, "c1").unwrap();
+    for (topic, expected) in
+        [("topicA/x", Granted), ("topicA/", NoRule), ("topicB/x", NoRule), ("x", NoRule)]
+    {
+        assert_eq!(ask(&rights, &format!("resolved {topic}")), expected, "{topic}");
+        let topic = TopicName::parse(topic).unwrap();
+        let explained = rights.explain(Request::PublishResolved(&topic)).decision;
+        assert_eq!(explained == Decision::Allow, expected == Granted, "{topic}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::pressure::count_dropped;
 use crate::record::{Record, StoredDelivery, Way};
 use crate::report::DropRule;
 use crate::round::Round;
-use crate::routes::{Route, Target, TargetOptions};
+use crate::routes::{Route, RouteStamp, Target, TargetOptions};
 use crate::session::Session;
 use crate::shard_message::PublishBatch;
 
@@ -60,7 +60,7 @@ impl Shard {
             self.deliver(target, publication, &mut copies, source, now);
         }
         for (shard, targets) in &route.remote {
-            self.forward(*shard, route.serial, targets, publication, &mut copies);
+            self.forward(*shard, route.stamp, targets, publication, &mut copies);
         }
         for group in &route.shared {
             let Some(targets) = group.choose() else { continue };
@@ -68,15 +68,18 @@ impl Shard {
             if target.place.shard == self.id {
                 self.deliver(target, publication, &mut copies, source, now);
             } else {
-                self.forward(target.place.shard, 0, targets, publication, &mut copies);
+                let stamp = RouteStamp { serial: 0, ..route.stamp };
+                self.forward(target.place.shard, stamp, targets, publication, &mut copies);
             }
         }
     }
 
     /// Delivers what another shard has routed to sessions of this one.
     pub(crate) fn deliver_batch(&mut self, batch: &PublishBatch, now: Timestamp) {
-        // The routes may be older than the policy that rules here.
-        let is_current = batch.policy_generation == self.policy.generation();
+        // The routes may be older than the policy that rules here, or made by it before this shard had
+        // taken out of the subscriptions what it does not allow.
+        let is_current = batch.policy_generation == self.policy.generation()
+            && batch.table_generation >= self.judged_at_table_generation;
         batch.for_each(|group, publication, message, way| {
             let source = group.source.map(|id| (batch.origin, id));
             self.frames.clear();
@@ -287,7 +290,7 @@ impl Shard {
     fn forward(
         &mut self,
         shard: ShardId,
-        route: u64,
+        route: RouteStamp,
         targets: &Arc<[Target]>,
         publication: &Publication<'_>,
         copies: &mut Copies,

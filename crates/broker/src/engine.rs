@@ -35,6 +35,8 @@ pub(crate) struct Shard {
     pub(crate) id: ShardId,
     pub(crate) hub: Arc<Hub>,
     pub(crate) policy: Arc<Policy>,
+    /// From these subscriptions on, what `policy` does not allow the sessions of this shard is out of them.
+    pub(crate) judged_at_table_generation: u64,
     pub(crate) sessions: Sessions,
     pub(crate) round: Round,
     pub(crate) timers: Timers,
@@ -55,6 +57,7 @@ impl Engine {
             shard: Shard {
                 id: shard,
                 policy,
+                judged_at_table_generation: 0,
                 sessions: Sessions::new(shard, seed),
                 round,
                 timers: Timers::default(),

@@ -37,6 +37,7 @@ impl Engine {
                 self.rejudge(place, now);
             }
         }
+        self.shard.judged_at_table_generation = self.shard.hub.table.generation();
     }
 
     fn rejudge(&mut self, place: SessionRef, now: Timestamp) {

@@ -12,7 +12,7 @@ use crate::message::{Message, Publication};
 use crate::outbox::BufferPool;
 use crate::record::{Record, Way};
 use crate::report::{DecisionId, Refusal, RefusalReason, RefusedAction, Report};
-use crate::routes::Target;
+use crate::routes::{RouteStamp, Target};
 use crate::shard_message::{Body, PublishBatch, ShardMessage};
 
 #[derive(Debug)]
@@ -201,7 +201,7 @@ impl Round {
     pub(crate) fn forward(
         &mut self,
         shard: ShardId,
-        route: u64,
+        route: RouteStamp,
         targets: &Arc<[Target]>,
         publication: &Publication<'_>,
         message: Option<&Arc<Message>>,
@@ -212,11 +212,13 @@ impl Round {
         let batch = &mut link.batch;
         if batch.is_empty() {
             batch.policy_generation = policy_generation;
+            batch.table_generation = route.table_generation;
         } else if batch.policy_generation != policy_generation {
             // Judged under two policies in one round: the older generation has the receiver judge all again.
             batch.policy_generation = 0;
         }
-        batch.push(route, targets, self.shard, publication, message, way);
+        batch.table_generation = batch.table_generation.min(route.table_generation);
+        batch.push(route.serial, targets, self.shard, publication, message, way);
         self.has_batches = true;
         link.on_way + batch.window_bytes()
     }

@@ -62,11 +62,19 @@ impl Target {
 pub(crate) struct Route {
     /// The topic inside the permit the route was made for.
     pub(crate) topic: TopicName,
-    /// Tells routes apart in a batch; never 0.
-    pub(crate) serial: u64,
+    pub(crate) stamp: RouteStamp,
     pub(crate) local: Vec<Target>,
     pub(crate) remote: Vec<(ShardId, Arc<[Target]>)>,
     pub(crate) shared: Vec<SharedTargets>,
+}
+
+/// What a batch for another shard says about the route of its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RouteStamp {
+    /// Tells routes apart in a batch; 0: for this message only.
+    pub(crate) serial: u64,
+    /// The subscriptions it was made from.
+    pub(crate) table_generation: u64,
 }
 
 /// The members of one share group: each message goes to one of them.
@@ -108,7 +116,7 @@ impl Route {
         1 + self.local.len() + remote + shared
     }
 
-    fn compute(topic: &TopicName, shard: ShardId, hub: &Hub, policy: &Policy) -> (Route, u64) {
+    fn compute(topic: &TopicName, shard: ShardId, hub: &Hub, policy: &Policy) -> Route {
         let mut members: Vec<Member> = Vec::new();
         let mut shared = Vec::new();
         let generation = hub.table.visit_matching(topic, |node| {
@@ -118,7 +126,7 @@ impl Route {
         members.sort_by_key(|member| member.session.place);
         let mut route = Route {
             topic: topic.clone(),
-            serial: 0,
+            stamp: RouteStamp { serial: 0, table_generation: generation },
             local: Vec::new(),
             remote: Vec::new(),
             shared,
@@ -133,7 +141,7 @@ impl Route {
         }
         targets.retain(|target| target.place.shard == shard);
         route.local = targets;
-        (route, generation)
+        route
     }
 }
 
@@ -237,14 +245,15 @@ impl RouteCache {
         if let Some(&index) = self.by_topic.get(topic) {
             return RouteIndex { epoch: self.epoch, index };
         }
-        let (mut route, generation) = Route::compute(topic, shard, hub, policy);
+        let mut route = Route::compute(topic, shard, hub, policy);
+        let generation = route.stamp.table_generation;
         if self.targets + route.targets() > self.targets_max || generation != self.table_generation
         {
             self.table_generation = generation;
             self.clear();
         }
         self.serial += 1;
-        route.serial = self.serial;
+        route.stamp.serial = self.serial;
         self.targets += route.targets();
         let index = self.routes.len();
         self.routes.push(route);

@@ -42,6 +42,8 @@ impl ShardMessage {
 #[derive(Debug, Default)]
 pub(crate) struct PublishBatch {
     pub(crate) policy_generation: u64,
+    /// The oldest subscriptions that a route of it was made from.
+    pub(crate) table_generation: u64,
     pub(crate) origin: ShardId,
     groups: Vec<Group>,
     items: Vec<Item>,

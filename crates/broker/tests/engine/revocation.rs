@@ -265,6 +265,30 @@ fn rule_22_a_message_on_its_way_between_shards_is_judged_where_it_arrives() {
 }
 
 #[test]
+fn rule_22_a_shard_that_is_late_does_not_trust_routes_of_one_that_is_not() {
+    for (rules, got) in [
+        (&["allow read #", "allow read b"][..], 1),
+        (&["allow read #", "deny read a"], 0),
+        (&["allow read b"], 0),
+    ] {
+        for filter in ["a", "#", "$share/g/a"] {
+            let mut world = World::open(2);
+            let (reader, writer) = world.apart("ann", "bob");
+            world.subscribe(reader, filter, Q1);
+            world.are_shards_apart = true;
+            world.change_silently(user("ann", rules));
+            // The writer's shard knows the new policy from here on; the reader's has not looked yet.
+            world.publish(writer, "a", Q1, "x");
+            world.are_shards_apart = false;
+            world.run();
+            assert_eq!(world.messages(reader).len(), got, "{filter} by {rules:?}");
+            world.publish(writer, "a", Q1, "y");
+            assert_eq!(world.messages(reader).len(), got, "{filter} by {rules:?}, afterwards");
+        }
+    }
+}
+
+#[test]
 fn an_alias_that_went_away_with_a_withdrawn_message_is_set_anew() {
     let mut world = World::open(1);
     let mut connect = mqtt::Connect::new(V5, "c1");

@@ -3,9 +3,11 @@
 use std::{
     collections::VecDeque,
     io::{ErrorKind, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
+
+use socket2::{Domain, Socket, Type};
 
 use crate::{
     received::{Packet, decode},
@@ -94,9 +96,22 @@ impl<'a> Login<'a> {
     /// Connects, sends CONNECT and waits for what comes of it.
     #[must_use]
     pub fn outcome(&self, broker: SocketAddr) -> Outcome {
-        let Some(mut client) = MqttClient::try_open(broker, self.0.version) else {
-            return Outcome::Closed;
-        };
+        match MqttClient::try_open(broker, self.0.version) {
+            Some(client) => self.outcome_on(client),
+            None => Outcome::Closed,
+        }
+    }
+
+    /// The same from this address of the machine.
+    #[must_use]
+    pub fn outcome_from(&self, source: IpAddr, broker: SocketAddr) -> Outcome {
+        let stream = connect_from(source, broker).expect("the broker listens");
+        self.outcome_on(MqttClient::over(Box::new(duplicate(&stream)), stream, self.0.version))
+    }
+
+    /// The same on a connection on which nothing has been sent yet.
+    #[must_use]
+    pub fn outcome_on(&self, mut client: MqttClient) -> Outcome {
         client.send(&self.bytes());
         let mut raw = Vec::new();
         match client.next_recording(PATIENCE, &mut raw) {
@@ -141,10 +156,16 @@ enum Next {
     Nothing,
 }
 
+/// What carries a connection: TCP, or something around it.
+pub trait Carrier: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Carrier for T {}
+
 /// One connection.
-#[derive(Debug)]
 pub struct MqttClient {
-    stream: TcpStream,
+    carrier: Box<dyn Carrier>,
+    /// Below the carrier: deadlines and the end are its business.
+    socket: TcpStream,
     version: Version,
     buffer: Vec<u8>,
     start: usize,
@@ -164,11 +185,18 @@ impl MqttClient {
     /// The same, unless nobody listens there.
     #[must_use]
     pub fn try_open(broker: SocketAddr, version: Version) -> Option<Self> {
-        let stream = TcpStream::connect_timeout(&broker, PATIENCE).ok()?;
-        stream.set_nodelay(true).expect("TCP_NODELAY");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a write deadline");
-        Some(Self {
-            stream,
+        let socket = TcpStream::connect_timeout(&broker, PATIENCE).ok()?;
+        Some(Self::over(Box::new(duplicate(&socket)), socket, version))
+    }
+
+    /// A connection by `carrier`, which reads and writes `socket`.
+    #[must_use]
+    pub fn over(carrier: Box<dyn Carrier>, socket: TcpStream, version: Version) -> Self {
+        socket.set_nodelay(true).expect("TCP_NODELAY");
+        socket.set_write_timeout(Some(PATIENCE)).expect("a write deadline");
+        Self {
+            carrier,
+            socket,
             version,
             buffer: Vec::new(),
             start: 0,
@@ -176,13 +204,14 @@ impl MqttClient {
             session_present: false,
             connack: Vec::new(),
             packet_id: 0,
-        })
+        }
     }
 
     /// Sends bytes as they are; a peer that has closed is no failure here.
     pub fn send(&mut self, bytes: &[u8]) {
         // A broker may close while a test still writes; what follows shows whether that was right.
-        drop(self.stream.write_all(bytes));
+        drop(self.carrier.write_all(bytes));
+        drop(self.carrier.flush());
     }
 
     /// Sends a PUBLISH and returns the code of its PUBACK or PUBREC (0 for QoS 0), completing QoS 2.
@@ -282,7 +311,7 @@ impl MqttClient {
 
     /// Closes without DISCONNECT: a will is then due.
     pub fn drop_link(self) {
-        drop(self.stream.shutdown(Shutdown::Both));
+        drop(self.socket.shutdown(Shutdown::Both));
     }
 
     /// The next packet, whatever it is, or `None` when the broker closed or nothing came within `wait`.
@@ -333,7 +362,7 @@ impl MqttClient {
     /// The address this end has.
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
-        self.stream.local_addr().expect("a bound socket")
+        self.socket.local_addr().expect("a bound socket")
     }
 
     /// The next packet that `choose` accepts; others stay in order for later.
@@ -378,9 +407,9 @@ impl MqttClient {
             if left.is_zero() {
                 return Next::Nothing;
             }
-            self.stream.set_read_timeout(Some(left)).expect("a read deadline");
+            self.socket.set_read_timeout(Some(left)).expect("a read deadline");
             let mut chunk = [0; 16 * 1024];
-            match self.stream.read(&mut chunk) {
+            match self.carrier.read(&mut chunk) {
                 Ok(0) => return Next::Closed,
                 Ok(count) => self.buffer.extend(&chunk[..count]),
                 Err(error) => match error.kind() {
@@ -391,4 +420,25 @@ impl MqttClient {
             }
         }
     }
+}
+
+impl std::fmt::Debug for MqttClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MqttClient").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+/// A TCP connection from this address of the machine: on Linux all of 127.0.0.0/8 is there.
+///
+/// # Errors
+/// If the address is not there, or nobody listens.
+pub fn connect_from(source: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    socket.connect_timeout(&to.into(), PATIENCE)?;
+    Ok(socket.into())
+}
+
+fn duplicate(socket: &TcpStream) -> TcpStream {
+    socket.try_clone().expect("a socket can be duplicated")
 }

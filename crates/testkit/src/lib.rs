@@ -20,7 +20,7 @@ mod random;
 mod received;
 pub mod wire;
 
-pub use client::{Login, MqttClient, Outcome, login};
+pub use client::{Carrier, Login, MqttClient, Outcome, connect_from, login};
 pub use external::{Ran, Running, find_program, require_program, run_real, spawn_real};
 pub use http::Reply;
 pub use process::{BrokerProcess, BrokerSetup, CliRun, eventually};

@@ -14,6 +14,7 @@ mod certificates;
 mod floods;
 mod link;
 mod live;
+mod matrix;
 mod modes;
 mod real_programs;
 mod refusals;

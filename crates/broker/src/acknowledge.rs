@@ -1,7 +1,8 @@
 //! PUBACK, PUBREC, PUBREL and PUBCOMP, and what goes out again when a session is resumed.
 
 use mqtt::{
-    Ack, AckError, Outbound, Packet, PacketId, Qos, ReasonCode, Received, Resend, Timestamp,
+    Ack, AckError, Outbound, Packet, PacketId, PlainAck, Qos, ReasonCode, Received, Resend,
+    Timestamp,
 };
 
 use crate::deliver::Resent;
@@ -10,32 +11,50 @@ use crate::gate;
 use crate::identity::{ConnectionId, SessionRef};
 use crate::message::Delivery;
 use crate::record::Record;
+use crate::round::Round;
+use crate::session::Session;
 
 impl Engine {
+    /// An acknowledgement that says nothing but success.
+    pub(crate) fn receive_plain_ack(&mut self, id: ConnectionId, ack: PlainAck, now: Timestamp) {
+        self.shard.round.begin_packet();
+        match ack {
+            PlainAck::PubAck(packet_id) => self.receive_puback(id, packet_id, now),
+            PlainAck::PubRec(packet_id) => {
+                self.receive_pubrec(id, packet_id, ReasonCode::Success, now);
+            }
+            PlainAck::PubRel(packet_id) => self.receive_pubrel(id, packet_id),
+            PlainAck::PubComp(packet_id) => self.receive_pubcomp(id, packet_id, now),
+        }
+    }
+
     pub(crate) fn receive_puback(&mut self, id: ConnectionId, packet_id: PacketId, now: Timestamp) {
         let Some(session) = self.shard.sessions.online_mut(id) else { return };
         let place = session.identity.place;
         match session.outbound.puback(packet_id) {
-            Ok(delivery) => self.shard.delivered(place, packet_id, delivery.as_ref(), now),
+            Ok(delivery) => self.shard.delivered(place, packet_id, delivery, now),
             Err(error) => self.end_by_wrong_ack(id, error, now),
         }
     }
 
-    pub(crate) fn receive_pubrec(&mut self, id: ConnectionId, ack: &Ack, now: Timestamp) {
+    pub(crate) fn receive_pubrec(
+        &mut self,
+        id: ConnectionId,
+        packet_id: PacketId,
+        reason: ReasonCode,
+        now: Timestamp,
+    ) {
         let Some(session) = self.shard.sessions.online_mut(id) else { return };
         let place = session.identity.place;
-        let packet_id = ack.packet_id;
-        match session.outbound.pubrec(packet_id, ack.reason) {
+        match session.outbound.pubrec(packet_id, reason) {
             // [MQTT-4.3.3-4] From PUBREC on the message itself is done with.
             Ok(Received::Release(delivery)) => {
-                self.shard.released(place, packet_id, delivery.as_ref());
-                self.shard.reply(id, &pubrel(packet_id, ReasonCode::Success));
+                self.shard.released(place, packet_id, delivery);
+                self.shard.answer(id, PlainAck::PubRel(packet_id));
             }
-            Ok(Received::ReleaseAgain) => {
-                self.shard.reply(id, &pubrel(packet_id, ReasonCode::Success));
-            }
+            Ok(Received::ReleaseAgain) => self.shard.answer(id, PlainAck::PubRel(packet_id)),
             Ok(Received::Refused(delivery)) => {
-                self.shard.delivered(place, packet_id, delivery.as_ref(), now);
+                self.shard.delivered(place, packet_id, delivery, now)
             }
             Err(AckError::Unknown) => {
                 // The client may have kept it longer than the server: it is told, not cut off.
@@ -45,27 +64,30 @@ impl Engine {
         }
     }
 
-    pub(crate) fn receive_pubrel(&mut self, id: ConnectionId, ack: &Ack) {
+    pub(crate) fn receive_pubrel(&mut self, id: ConnectionId, packet_id: PacketId) {
         let Some(session) = self.shard.sessions.online_mut(id) else { return };
-        let packet_id = ack.packet_id;
-        let reason = if session.inbound.release(packet_id) {
-            if session.is_durable(self.shard.hub.limits()) {
-                let key = session.identity.key.clone();
-                self.shard.round.persist(Record::ReceivedRemove { key, packet_id });
-            }
-            ReasonCode::Success
-        } else {
-            ReasonCode::PacketIdentifierNotFound
-        };
+        if !session.inbound.release(packet_id) {
+            let ack = Ack::new(packet_id, ReasonCode::PacketIdentifierNotFound);
+            return self.shard.reply(id, &Packet::PubComp(ack));
+        }
+        if session.is_durable(self.shard.hub.limits()) {
+            let key = session.identity.key.clone();
+            self.shard.round.persist(Record::ReceivedRemove { key, packet_id });
+        }
         // [MQTT-4.3.3-11]
-        self.shard.reply(id, &Packet::PubComp(Ack::new(packet_id, reason)));
+        self.shard.answer(id, PlainAck::PubComp(packet_id));
     }
 
-    pub(crate) fn receive_pubcomp(&mut self, id: ConnectionId, ack: &Ack, now: Timestamp) {
+    pub(crate) fn receive_pubcomp(
+        &mut self,
+        id: ConnectionId,
+        packet_id: PacketId,
+        now: Timestamp,
+    ) {
         let Some(session) = self.shard.sessions.online_mut(id) else { return };
         let place = session.identity.place;
-        match session.outbound.pubcomp(ack.packet_id) {
-            Ok(()) => self.shard.delivered(place, ack.packet_id, None, now),
+        match session.outbound.pubcomp(packet_id) {
+            Ok(()) => self.shard.delivered(place, packet_id, None, now),
             Err(error) => self.end_by_wrong_ack(id, error, now),
         }
     }
@@ -138,35 +160,42 @@ impl Shard {
         &mut self,
         place: SessionRef,
         packet_id: PacketId,
-        delivery: Option<&Delivery>,
+        delivery: Option<Delivery>,
         now: Timestamp,
     ) {
-        if let Some(session) = self.sessions.get(place)
-            && session.is_durable(self.hub.limits())
-        {
+        let Shard { sessions, round, hub, .. } = self;
+        let Some(session) = sessions.get(place) else { return };
+        if session.is_durable(hub.limits()) {
             let key = session.identity.key.clone();
-            self.round.persist(Record::InflightRemove { key, packet_id });
+            round.persist(Record::InflightRemove { key, packet_id });
+            session.forget(delivery.as_ref(), round);
         }
-        self.forget_message(place, delivery);
-        self.pump(place, now);
+        let has_waiting = session.has_waiting();
+        self.spares.give(delivery.map(|delivery| delivery.message));
+        if has_waiting {
+            self.pump(place, now);
+        }
     }
 
-    fn released(&mut self, place: SessionRef, packet_id: PacketId, delivery: Option<&Delivery>) {
-        let Some(session) = self.sessions.get_mut(place) else { return };
-        if session.is_durable(self.hub.limits()) {
+    fn released(&mut self, place: SessionRef, packet_id: PacketId, delivery: Option<Delivery>) {
+        let Shard { sessions, round, hub, .. } = self;
+        let Some(session) = sessions.get_mut(place) else { return };
+        if session.is_durable(hub.limits()) {
             session.next_sequence += 1;
             let (key, sequence) = (session.identity.key.clone(), session.next_sequence);
-            self.round.persist(Record::InflightReleased { key, sequence, packet_id });
+            round.persist(Record::InflightReleased { key, sequence, packet_id });
+            session.forget(delivery.as_ref(), round);
         }
-        self.forget_message(place, delivery);
+        self.spares.give(delivery.map(|delivery| delivery.message));
     }
+}
 
-    fn forget_message(&mut self, place: SessionRef, delivery: Option<&Delivery>) {
-        let Some(delivery) = delivery else { return };
-        let Some(session) = self.sessions.get(place) else { return };
-        if session.is_durable(self.hub.limits()) {
-            let (key, sequence) = (session.identity.key.clone(), delivery.sequence);
-            self.round.persist(Record::MessageRemove { key, sequence });
+impl Session {
+    /// The message of a durable session needs no record any more.
+    fn forget(&self, delivery: Option<&Delivery>, round: &mut Round) {
+        if let Some(Delivery { sequence, .. }) = delivery {
+            let (key, sequence) = (self.identity.key.clone(), *sequence);
+            round.persist(Record::MessageRemove { key, sequence });
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mqtt::{AliasedTopic, OutgoingPublish, PacketId, Qos, Timestamp};
+use mqtt::{AliasedTopic, OutgoingPublish, PacketId, PlainAck, Qos, Timestamp};
 use topic::TopicName;
 
 use crate::connection::Connection;
@@ -13,13 +13,14 @@ use crate::gate;
 use crate::identity::{SessionKey, SessionRef, ShardId};
 use crate::limits::{Limits, Persistence};
 use crate::message::{Delivery, Message, Publication, expiry_left_s};
-use crate::pressure::count_dropped;
+use crate::pressure::{count_dropped, is_behind};
 use crate::record::{Record, StoredDelivery, Way};
 use crate::report::DropRule;
 use crate::round::Round;
 use crate::routes::{Route, RouteStamp, Target, TargetOptions};
 use crate::session::Session;
 use crate::shard_message::PublishBatch;
+use crate::spares::Spares;
 
 /// What the receivers of one message share: made when the first needs it.
 #[derive(Default)]
@@ -34,11 +35,11 @@ struct Copies {
 }
 
 impl Copies {
-    fn message(&mut self, publication: &Publication<'_>) -> Arc<Message> {
+    fn message(&mut self, publication: &Publication<'_>, spares: &mut Spares) -> Arc<Message> {
         if self.is_single {
-            return self.message.take().unwrap_or_else(|| publication.to_message());
+            return self.message.take().unwrap_or_else(|| spares.make(publication));
         }
-        Arc::clone(self.message.get_or_insert_with(|| publication.to_message()))
+        Arc::clone(self.message.get_or_insert_with(|| spares.make(publication)))
     }
 }
 
@@ -106,21 +107,9 @@ impl Shard {
     /// Puts a message at the end of the session's queue, by the rules of a full one.
     pub(crate) fn enqueue(&mut self, place: SessionRef, delivery: Delivery) {
         let Shard { sessions, round, hub, .. } = self;
-        let Some(session) = sessions.get_mut(place) else { return };
-        let limits = hub.limits();
-        let is_durable = session.is_durable(limits);
-        if is_durable {
-            round.persist(delivery.record(&session.identity.key));
+        if let Some(session) = sessions.get_mut(place) {
+            session.enqueue(delivery, round, hub.limits());
         }
-        let dropped = session.queue.push(delivery, limits);
-        if is_durable {
-            for gone in &dropped {
-                let key = session.identity.key.clone();
-                round.persist(Record::MessageRemove { key, sequence: gone.sequence });
-            }
-        }
-        let count = u64::try_from(dropped.len()).unwrap_or(u64::MAX);
-        count_dropped(session, round, DropRule::QueueFull, count);
     }
 
     /// Sends what waits, as far as the client's window and the outbox allow.
@@ -174,7 +163,11 @@ impl Shard {
 
     fn send_retained(&mut self, place: SessionRef, delivery: Delivery, now: Timestamp) {
         if delivery.qos > Qos::AtMostOnce {
-            return self.send_or_enqueue(place, delivery, now);
+            let Shard { sessions, round, hub, .. } = self;
+            if let Some(session) = sessions.get_mut(place) {
+                session.send_or_enqueue(delivery, round, hub.limits(), now);
+            }
+            return;
         }
         let publication = Publication { retain: true, ..delivery.message.as_publication() };
         let options = TargetOptions {
@@ -183,24 +176,6 @@ impl Shard {
             identifiers: delivery.identifiers.clone(),
         };
         self.deliver_at_most_once(place, &publication, &options, &mut Copies::default(), now);
-    }
-
-    /// [MQTT-4.6.0-6] Straight into flight only if nothing waits before it.
-    fn send_or_enqueue(&mut self, place: SessionRef, delivery: Delivery, now: Timestamp) {
-        let Shard { sessions, round, hub, .. } = self;
-        let Some(session) = sessions.get_mut(place) else { return };
-        if !session.queue.is_empty() || !session.may_send(hub.limits()) {
-            return self.enqueue(place, delivery);
-        }
-        if session.is_durable(hub.limits()) {
-            round.persist(delivery.record(&session.identity.key));
-        }
-        let sequence = delivery.sequence;
-        let is_sent = send_acknowledged(session, round, hub.limits(), delivery, now);
-        if !is_sent && session.is_durable(hub.limits()) {
-            let key = session.identity.key.clone();
-            round.persist(Record::MessageRemove { key, sequence });
-        }
     }
 
     fn deliver(
@@ -219,17 +194,20 @@ impl Shard {
             }
             return;
         }
-        let Some(session) = self.sessions.get_mut(target.place) else { return };
+        let Shard { sessions, round, hub, spares, .. } = self;
+        let Some(session) = sessions.get_mut(target.place) else { return };
         session.next_sequence += 1;
         let delivery = Delivery {
-            message: copies.message(publication),
+            message: copies.message(publication, spares),
             qos,
             retain: publication.retain && options.retain_as_published,
             identifiers: options.identifiers.clone(),
             sequence: session.next_sequence,
         };
-        self.send_or_enqueue(target.place, delivery, now);
-        self.press(target.place, source, now);
+        session.send_or_enqueue(delivery, round, hub.limits(), now);
+        if is_behind(session, hub.limits()) {
+            self.press(target.place, source, now);
+        }
     }
 
     /// Writes a QoS 0 message into the receiver's outbox. True if the receiver is behind.
@@ -357,8 +335,47 @@ impl Shard {
 }
 
 impl Session {
+    /// [MQTT-4.6.0-6] Straight into flight only if nothing waits before it.
+    fn send_or_enqueue(
+        &mut self,
+        delivery: Delivery,
+        round: &mut Round,
+        limits: &Limits,
+        now: Timestamp,
+    ) {
+        if !self.queue.is_empty() || !self.may_send(limits) {
+            return self.enqueue(delivery, round, limits);
+        }
+        let is_durable = self.is_durable(limits);
+        if is_durable {
+            round.persist(delivery.record(&self.identity.key));
+        }
+        let sequence = delivery.sequence;
+        let is_sent = send_acknowledged(self, round, limits, delivery, now);
+        if !is_sent && is_durable {
+            let key = self.identity.key.clone();
+            round.persist(Record::MessageRemove { key, sequence });
+        }
+    }
+
+    fn enqueue(&mut self, delivery: Delivery, round: &mut Round, limits: &Limits) {
+        let is_durable = self.is_durable(limits);
+        if is_durable {
+            round.persist(delivery.record(&self.identity.key));
+        }
+        let dropped = self.queue.push(delivery, limits);
+        if is_durable {
+            for gone in &dropped {
+                let key = self.identity.key.clone();
+                round.persist(Record::MessageRemove { key, sequence: gone.sequence });
+            }
+        }
+        let count = u64::try_from(dropped.len()).unwrap_or(u64::MAX);
+        count_dropped(self, round, DropRule::QueueFull, count);
+    }
+
     /// Whether there is anything that might go out now: for most acknowledgements there is not.
-    fn has_waiting(&self) -> bool {
+    pub(crate) fn has_waiting(&self) -> bool {
         let has_backlog = |connection: &Connection| !connection.backlog.is_empty();
         !self.queue.is_empty()
             || self.outbound.is_resend_due()
@@ -373,6 +390,16 @@ impl Session {
 }
 
 impl Connection {
+    /// Writes four bytes.
+    pub(crate) fn put_plain_ack(&mut self, ack: PlainAck, round: &mut Round) {
+        // [MQTT-3.1.2-24] Nothing larger than the client takes is ever sent.
+        if usize::try_from(self.packet_size_max).is_ok_and(|most| most < PlainAck::BYTES) {
+            return;
+        }
+        ack.put(self.outbox.writer(&mut round.pool));
+        round.flush(self.id, &mut self.flush_mark);
+    }
+
     /// Frees room for a QoS 0 message by the rule for a full outbox. Returns how many older ones were
     /// dropped, and whether there is room now.
     fn make_room(&mut self, bytes: usize, limits: &Limits) -> (u64, bool) {

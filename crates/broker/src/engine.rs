@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use access::{Policy, UserId};
-use mqtt::{AckProperties, DecodeLimits, Decoded, Packet, ReasonCode, Timestamp};
+use mqtt::{
+    AckProperties, DecodeError, DecodeLimits, Decoded, Packet, PlainAck, ProtocolVersion,
+    ReasonCode, Timestamp,
+};
+use topic::TopicName;
 
 use crate::client_view::{ClientView, Counters};
 use crate::detach::{Ending, WillFate};
@@ -16,6 +20,7 @@ use crate::round::Round;
 use crate::routes::RouteCache;
 use crate::sessions::Sessions;
 use crate::shard_message::{Body, ShardMessage};
+use crate::spares::Spares;
 use crate::timers::{Timer, Timers};
 
 /// One shard of the broker: the sessions that [`crate::shard_of`] gives it, and their connections.
@@ -41,6 +46,7 @@ pub(crate) struct Shard {
     pub(crate) round: Round,
     pub(crate) timers: Timers,
     pub(crate) frames: Vec<u8>,
+    pub(crate) spares: Spares,
 }
 
 impl Engine {
@@ -62,6 +68,7 @@ impl Engine {
                 round,
                 timers: Timers::default(),
                 frames: Vec::new(),
+                spares: Spares::default(),
                 hub,
             },
         }
@@ -77,27 +84,27 @@ impl Engine {
         };
         let writer = Arc::clone(&session.identity);
         let version = connection.version;
-        let limits = DecodeLimits { packet_size_max: self.shard.hub.limits().packet_size_max };
         let records = self.shard.round.records();
         let (mut used, mut known) = (0, None);
         while let Some((_, connection)) = self.shard.sessions.online(id) {
             if connection.holds > 0 {
                 break;
             }
-            connection.permits.recall(&mut known);
             let rest = input.get(used..).unwrap_or_default();
-            if let Some(packet_id) = mqtt::plain_puback(rest) {
-                used += 4;
-                self.shard.round.begin_packet();
-                self.receive_puback(id, packet_id, now);
+            if let Some(ack) = PlainAck::read(rest) {
+                used += PlainAck::BYTES;
+                self.receive_plain_ack(id, ack, now);
                 continue;
             }
-            match mqtt::decode_knowing(rest, version, &limits, known.as_ref()) {
-                Ok(Decoded::Incomplete) => break,
-                Ok(Decoded::Packet { packet, length }) => {
-                    used += length;
-                    self.receive_packet(id, &writer, packet, now);
-                }
+            let taken = if mqtt::is_publish(rest) {
+                connection.permits.recall(&mut known);
+                self.receive_publish_bytes(id, &writer, (rest, known.as_ref()), version, now)
+            } else {
+                self.receive_other_bytes(id, rest, version, now)
+            };
+            match taken {
+                Ok(0) => break,
+                Ok(length) => used += length,
                 Err(error) => self.end_by_protocol(id, error.reason, error.detail, now),
             }
         }
@@ -277,30 +284,55 @@ impl Engine {
         self.shard.round.poll()
     }
 
-    fn receive_packet(
+    /// A packet that begins with these bytes, in which the topic may be one that is known. Returns its length, 0 as
+    /// long as it is not whole.
+    fn receive_publish_bytes(
         &mut self,
         id: ConnectionId,
         writer: &Arc<SessionIdentity>,
-        packet: Packet<'_>,
+        (bytes, known): (&[u8], Option<&TopicName>),
+        version: ProtocolVersion,
         now: Timestamp,
-    ) {
-        if let Packet::Publish(publish) = &packet {
-            return self.receive_publish(id, writer, publish, now);
+    ) -> Result<usize, DecodeError> {
+        let limits = self.shard.decode_limits();
+        let Some((publish, length)) = mqtt::decode_publish(bytes, version, &limits, known)? else {
+            return Ok(0);
+        };
+        self.receive_publish(id, writer, &publish, now);
+        Ok(length)
+    }
+
+    fn receive_other_bytes(
+        &mut self,
+        id: ConnectionId,
+        bytes: &[u8],
+        version: ProtocolVersion,
+        now: Timestamp,
+    ) -> Result<usize, DecodeError> {
+        match mqtt::decode(bytes, version, &self.shard.decode_limits())? {
+            Decoded::Incomplete => Ok(0),
+            Decoded::Packet { packet, length } => {
+                self.receive_packet(id, packet, now);
+                Ok(length)
+            }
         }
+    }
+
+    fn receive_packet(&mut self, id: ConnectionId, packet: Packet<'_>, now: Timestamp) {
         self.shard.round.begin_packet();
         if let Err(error) = packet.check_from_client() {
             return self.end_by_protocol(id, error.reason, error.detail, now);
         }
         match packet {
             Packet::PubAck(ack) => self.receive_puback(id, ack.packet_id, now),
-            Packet::PubRec(ack) => self.receive_pubrec(id, &ack, now),
-            Packet::PubRel(ack) => self.receive_pubrel(id, &ack),
-            Packet::PubComp(ack) => self.receive_pubcomp(id, &ack, now),
+            Packet::PubRec(ack) => self.receive_pubrec(id, ack.packet_id, ack.reason, now),
+            Packet::PubRel(ack) => self.receive_pubrel(id, ack.packet_id),
+            Packet::PubComp(ack) => self.receive_pubcomp(id, ack.packet_id, now),
             Packet::Subscribe(subscribe) => self.receive_subscribe(id, subscribe, now),
             Packet::Unsubscribe(unsubscribe) => self.receive_unsubscribe(id, &unsubscribe),
             Packet::PingReq => self.shard.reply(id, &Packet::PingResp),
             Packet::Disconnect(disconnect) => self.receive_disconnect(id, &disconnect, now),
-            // `check_from_client` has refused these; were it to let one pass, it ends here.
+            // PUBLISH is taken before, `check_from_client` has refused the others; were one to come here, it ends.
             Packet::Publish(_)
             | Packet::Connect(_)
             | Packet::ConnAck(_)
@@ -362,7 +394,23 @@ impl Shard {
         self.write(id, packet);
     }
 
-    /// The same, for what relies on nothing recorded.
+    /// As [`Shard::reply`], for an acknowledgement of nothing but success: the hot path of QoS 1 and 2.
+    pub(crate) fn answer(&mut self, id: ConnectionId, ack: PlainAck) {
+        let Shard { sessions, round, hub, .. } = self;
+        let Some(session) = sessions.online_mut(id) else { return };
+        let is_durable = session.is_durable(hub.limits());
+        let Some(connection) = session.connection.as_deref_mut() else { return };
+        if round.has_recorded() || is_durable {
+            round.hold(connection);
+        }
+        connection.put_plain_ack(ack, round);
+    }
+
+    fn decode_limits(&self) -> DecodeLimits {
+        DecodeLimits { packet_size_max: self.hub.limits().packet_size_max }
+    }
+
+    /// As [`Shard::reply`], for what relies on nothing recorded.
     pub(crate) fn write(&mut self, id: ConnectionId, packet: &Packet<'_>) {
         let Some(session) = self.sessions.online_mut(id) else { return };
         let Some(connection) = session.connection.as_mut() else { return };

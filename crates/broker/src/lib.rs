@@ -39,6 +39,7 @@ mod routes;
 mod session;
 mod sessions;
 mod shard_message;
+mod spares;
 mod subscribe;
 mod subscription_table;
 mod timers;

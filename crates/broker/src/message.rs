@@ -17,12 +17,15 @@ pub struct Message {
     retain: bool,
     payload_start: usize,
     /// Properties, then payload. Small ones lie in the message itself: one allocation less.
-    data: SmallVec<[u8; INLINE_BYTES]>,
+    data: SmallVec<[u8; Message::INLINE_BYTES]>,
     writer: Arc<SessionIdentity>,
     expires_at: Option<Timestamp>,
 }
 
 impl Message {
+    /// Bytes that a message holds without an allocation of their own.
+    pub(crate) const INLINE_BYTES: usize = 96;
+
     /// A message read from disk.
     #[must_use]
     pub fn stored(parts: StoredMessage<'_>) -> Arc<Message> {
@@ -85,7 +88,29 @@ impl Message {
     /// Bytes this message counts for against a limit.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.data.len().max(INLINE_BYTES) + self.topic.as_str().len() + MESSAGE_OVERHEAD
+        self.data.len().max(Self::INLINE_BYTES) + self.topic.as_str().len() + MESSAGE_OVERHEAD
+    }
+
+    /// Makes another message of this one, in the same memory. What both share is not counted anew.
+    pub(crate) fn refill(&mut self, publication: &Publication<'_>) {
+        if !std::ptr::eq(self.topic.as_str(), publication.topic.as_str()) {
+            self.topic = publication.topic.clone();
+        }
+        if !Arc::ptr_eq(&self.writer, publication.writer) {
+            self.writer = Arc::clone(publication.writer);
+        }
+        self.qos = publication.qos;
+        self.retain = publication.retain;
+        self.payload_start = publication.forwardable.len();
+        self.data.clear();
+        self.data.extend_from_slice(publication.forwardable);
+        self.data.extend_from_slice(publication.payload);
+        self.expires_at = publication.expires_at;
+    }
+
+    /// Whether all of it lies in one allocation.
+    pub(crate) fn is_small(&self) -> bool {
+        !self.data.spilled()
     }
 
     pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
@@ -190,7 +215,5 @@ pub(crate) fn expiry_left_s(expires_at: Option<Timestamp>, now: Timestamp) -> Op
     Some(u32::try_from(left_ms.div_ceil(1000)).unwrap_or(u32::MAX))
 }
 
-/// Bytes that a message holds without an allocation of their own.
-const INLINE_BYTES: usize = 96;
 /// About what the shared pointers, the allocation and a queue's entry add to a message's bytes.
 const MESSAGE_OVERHEAD: usize = 128;

@@ -2,22 +2,25 @@
 
 use std::sync::Arc;
 
-use access::Denial;
+use access::{Denial, Policy};
 use mqtt::{
-    Ack, Arrival, InboundAliases, Packet, ProtocolError, Publish, Qos, ReasonCode, Timestamp,
+    Ack, Arrival, InboundAliases, Packet, PlainAck, ProtocolError, Publish, Qos, ReasonCode,
+    Timestamp,
 };
 use topic::TopicName;
 
 use crate::detach::Ending;
 use crate::engine::{Engine, Shard};
 use crate::gate;
-use crate::hub::STORAGE;
-use crate::identity::{ConnectionId, SessionIdentity};
-use crate::limits::DeniedPublish;
+use crate::hub::{Hub, STORAGE};
+use crate::identity::{ConnectionId, SessionIdentity, ShardId};
+use crate::limits::{DeniedPublish, Limits};
 use crate::message::{Message, Publication};
 use crate::record::Record;
 use crate::report::{RefusalReason, RefusedAction, Report};
-use crate::routes::RouteIndex;
+use crate::round::Round;
+use crate::routes::{RouteCache, RouteIndex};
+use crate::session::Session;
 
 /// How routing a PUBLISH began.
 enum Judged {
@@ -40,12 +43,11 @@ impl Engine {
             let detail = "subscription identifier from a client";
             return self.end_by_protocol(id, ReasonCode::ProtocolError, detail, now);
         }
-        // The alias is set by a repeated message too, and before anything is judged (flaw 17).
-        let judged = self.judge_publish(id, publish);
-        let is_first = match self.begin_inbound(id, publish) {
-            Ok(arrival) => arrival == Arrival::First,
-            Err(error) => return self.end_by_protocol(id, error.reason, error.detail, now),
-        };
+        if publish.packet_id.is_some() {
+            self.shard.round.begin_packet();
+        }
+        let (arrival, judged) = self.judge_publish(id, publish);
+        let is_first = arrival == Arrival::First;
         let route = match judged {
             Judged::Route(route) => route,
             Judged::Broken(error) => {
@@ -55,18 +57,21 @@ impl Engine {
                 return self.refuse_publish(id, publish, is_first, (&topic, denial), now);
             }
         };
-        let mut reason = ReasonCode::Success;
         if is_first && self.shard.hub.is_storage_failing() && self.needs_disk(id, publish, route) {
             return self.refuse_for_storage(id, publish, now);
         }
         if is_first {
             self.publish_permitted(id, writer, publish, route, now);
-            if self.routes.get(route).is_some_and(crate::routes::Route::is_empty) {
-                reason = ReasonCode::NoMatchingSubscribers;
-            }
         }
-        if let Some(packet_id) = publish.packet_id {
-            self.acknowledge_publish(id, publish.qos, Ack::new(packet_id, reason));
+        let Some(packet_id) = publish.packet_id else { return };
+        if is_first && self.routes.get(route).is_some_and(crate::routes::Route::is_empty) {
+            let ack = Ack::new(packet_id, ReasonCode::NoMatchingSubscribers);
+            return self.acknowledge_publish(id, publish.qos, ack);
+        }
+        match publish.qos {
+            Qos::AtMostOnce => {}
+            Qos::AtLeastOnce => self.shard.answer(id, PlainAck::PubAck(packet_id)),
+            Qos::ExactlyOnce => self.shard.answer(id, PlainAck::PubRec(packet_id)),
         }
     }
 
@@ -155,59 +160,21 @@ impl Engine {
         }
     }
 
-    /// The publish gate, by way of the connection's cache: one look-up for a repeated topic.
-    fn judge_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Judged {
+    /// The exchange, then the publish gate by way of the connection's cache: one look-up for a repeated topic.
+    fn judge_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> (Arrival, Judged) {
         let Engine { shard, routes, .. } = self;
-        let limits = shard.hub.limits();
-        routes.refresh(&shard.hub, &shard.policy);
-        let Some(session) = shard.sessions.online_mut(id) else { return denied("", Denial::Gone) };
-        let Some(connection) = session.connection.as_deref_mut() else {
-            return denied("", Denial::Gone);
+        let Shard { sessions, round, hub, policy, .. } = shard;
+        let limits = hub.limits();
+        routes.refresh(hub, policy);
+        let Some(session) = sessions.online_mut(id) else {
+            return (Arrival::First, denied("", Denial::Gone));
         };
-        connection.traffic.messages_in += 1;
-        let topic = if publish.properties.topic_alias().is_some() {
-            let aliases = connection
-                .aliases_in
-                .get_or_insert_with(|| Box::new(InboundAliases::new(limits.topic_alias_max)));
-            match aliases.resolve(publish) {
-                Ok(resolved) => resolved.topic,
-                Err(error) => return Judged::Broken(error),
-            }
-        } else {
-            publish.topic
+        let arrival = match session.begin_inbound(publish, round, limits) {
+            Ok(arrival) => arrival,
+            Err(error) => return (Arrival::First, Judged::Broken(error)),
         };
-        if let Some(cached) = connection.permits.get(topic, shard.policy.generation()) {
-            if routes.get(cached.route).is_none() {
-                let permitted = cached.permit.topic();
-                cached.route = routes.find(permitted, shard.id, &shard.hub, &shard.policy);
-            }
-            return Judged::Route(cached.route);
-        }
-        let permit = match session.rights.as_ref().map(|rights| gate::publish(rights, topic)) {
-            Some(Ok(permit)) => permit,
-            Some(Err(denial)) => return denied(topic, denial),
-            None => return denied(topic, Denial::Gone),
-        };
-        let route = routes.find(permit.topic(), shard.id, &shard.hub, &shard.policy);
-        connection.permits.put(topic, permit, route, limits.permit_cache_topics_max);
-        Judged::Route(route)
-    }
-
-    fn begin_inbound(
-        &mut self,
-        id: ConnectionId,
-        publish: &Publish<'_>,
-    ) -> Result<Arrival, ProtocolError> {
-        let Some(packet_id) = publish.packet_id else { return Ok(Arrival::First) };
-        self.shard.round.begin_packet();
-        let Some(session) = self.shard.sessions.online_mut(id) else { return Ok(Arrival::First) };
-        let arrival = session.inbound.begin(publish.qos, packet_id)?;
-        let is_durable = session.is_durable(self.shard.hub.limits());
-        if is_durable && publish.qos == Qos::ExactlyOnce && arrival == Arrival::First {
-            let key = session.identity.key.clone();
-            self.shard.round.persist(Record::ReceivedPut { key, packet_id });
-        }
-        Ok(arrival)
+        // The alias is set by a repeated message too, and before anything is judged (flaw 17).
+        (arrival, judge_topic(session, routes, publish, (shard.id, hub, policy)))
     }
 
     fn acknowledge_publish(&mut self, id: ConnectionId, qos: Qos, ack: Ack) {
@@ -216,7 +183,6 @@ impl Engine {
         match qos {
             Qos::AtMostOnce => {}
             Qos::AtLeastOnce => {
-                session.inbound.acked(packet_id);
                 self.shard.reply(id, &Packet::PubAck(ack));
             }
             Qos::ExactlyOnce => {
@@ -283,6 +249,68 @@ impl Shard {
         }
         Some(message)
     }
+}
+
+impl Session {
+    fn begin_inbound(
+        &mut self,
+        publish: &Publish<'_>,
+        round: &mut Round,
+        limits: &Limits,
+    ) -> Result<Arrival, ProtocolError> {
+        let Some(packet_id) = publish.packet_id else { return Ok(Arrival::First) };
+        if publish.qos == Qos::AtLeastOnce {
+            // Its PUBACK is written before anything else is read.
+            self.inbound.pass(packet_id)?;
+            return Ok(Arrival::First);
+        }
+        let arrival = self.inbound.begin(publish.qos, packet_id)?;
+        if arrival == Arrival::First && self.is_durable(limits) {
+            let key = self.identity.key.clone();
+            round.persist(Record::ReceivedPut { key, packet_id });
+        }
+        Ok(arrival)
+    }
+}
+
+/// Resolves the topic, and judges it if that was not done before.
+fn judge_topic(
+    session: &mut Session,
+    routes: &mut RouteCache,
+    publish: &Publish<'_>,
+    (shard, hub, policy): (ShardId, &Hub, &Policy),
+) -> Judged {
+    let limits = hub.limits();
+    let Some(connection) = session.connection.as_deref_mut() else {
+        return denied("", Denial::Gone);
+    };
+    connection.traffic.messages_in += 1;
+    let topic = if publish.properties.topic_alias().is_some() {
+        let aliases = connection
+            .aliases_in
+            .get_or_insert_with(|| Box::new(InboundAliases::new(limits.topic_alias_max)));
+        match aliases.resolve(publish) {
+            Ok(resolved) => resolved.topic,
+            Err(error) => return Judged::Broken(error),
+        }
+    } else {
+        publish.topic
+    };
+    if let Some(cached) = connection.permits.get(topic, policy.generation()) {
+        if routes.get(cached.route).is_none() {
+            let permitted = cached.permit.topic();
+            cached.route = routes.find(permitted, shard, hub, policy);
+        }
+        return Judged::Route(cached.route);
+    }
+    let permit = match session.rights.as_ref().map(|rights| gate::publish(rights, topic)) {
+        Some(Ok(permit)) => permit,
+        Some(Err(denial)) => return denied(topic, denial),
+        None => return denied(topic, Denial::Gone),
+    };
+    let route = routes.find(permit.topic(), shard, hub, policy);
+    connection.permits.put(topic, permit, route, limits.permit_cache_topics_max);
+    Judged::Route(route)
 }
 
 fn denied(topic: &str, denial: Denial) -> Judged {

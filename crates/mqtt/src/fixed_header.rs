@@ -99,6 +99,13 @@ pub(crate) struct FixedHeader {
 }
 
 impl FixedHeader {
+    /// `remaining` was said in `length_bytes` bytes.
+    pub(crate) fn new(kind: Kind, flags: u8, length_bytes: usize, remaining: u32) -> FixedHeader {
+        let length = length_bytes + 1;
+        let packet_length = length.saturating_add(usize::try_from(remaining).unwrap_or(usize::MAX));
+        FixedHeader { kind, flags, length, packet_length }
+    }
+
     /// `None` if more input is needed. `version` is not known before CONNECT.
     pub(crate) fn read(
         input: &[u8],
@@ -118,9 +125,7 @@ impl FixedHeader {
             return Ok(None);
         };
         kind.check_length(remaining)?;
-        let length = length_bytes + 1;
-        let packet_length = length.saturating_add(usize::try_from(remaining).unwrap_or(usize::MAX));
-        Ok(Some(FixedHeader { kind, flags, length, packet_length }))
+        Ok(Some(FixedHeader::new(kind, flags, length_bytes, remaining)))
     }
 }
 

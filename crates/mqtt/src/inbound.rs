@@ -1,6 +1,6 @@
 //! Messages coming in with QoS 1 and 2: exactly-once, and no more at a time than granted.
 
-use crate::id_map::{CAPACITY_KEPT, IdSet};
+use crate::id_map::IdMap;
 use crate::{PacketId, ProtocolError, Qos, ReasonCode};
 
 /// The receiver's side of one session's exchanges (section 4.3).
@@ -11,8 +11,8 @@ use crate::{PacketId, ProtocolError, Qos, ReasonCode};
 #[derive(Debug)]
 pub struct Inbound {
     receive_maximum: u16,
-    unreleased: IdSet,
-    open: IdSet,
+    unreleased: IdMap,
+    open: IdMap,
 }
 
 /// What to do with a message.
@@ -29,24 +29,24 @@ impl Inbound {
     /// nothing can be granted, so 65,535 is the honest choice.
     #[must_use]
     pub fn new(receive_maximum: u16) -> Inbound {
-        Inbound { receive_maximum, unreleased: IdSet::default(), open: IdSet::default() }
+        Inbound { receive_maximum, unreleased: IdMap::default(), open: IdMap::default() }
     }
 
     /// A session read from disk: the QoS 2 identifiers it had not released. Takes nothing before
     /// [`Inbound::reconnected`].
     #[must_use]
     pub fn restored(unreleased: impl IntoIterator<Item = PacketId>) -> Inbound {
-        Inbound {
-            receive_maximum: 0,
-            unreleased: unreleased.into_iter().collect(),
-            open: IdSet::default(),
+        let mut inbound = Inbound::new(0);
+        for packet_id in unreleased {
+            inbound.unreleased.insert(packet_id, 0);
         }
+        inbound
     }
 
     /// The session goes on on a new connection.
     pub fn reconnected(&mut self, receive_maximum: u16) {
         self.receive_maximum = receive_maximum;
-        self.open = IdSet::default();
+        self.open = IdMap::default();
     }
 
     /// A PUBLISH came in. QoS 0 is always first.
@@ -58,46 +58,51 @@ impl Inbound {
         if qos == Qos::AtMostOnce {
             return Ok(Arrival::First);
         }
-        let is_unreleased = !self.unreleased.is_empty() && self.unreleased.contains(&packet_id);
-        if is_unreleased && qos == Qos::AtLeastOnce {
+        if qos == Qos::AtLeastOnce {
+            self.pass(packet_id)?;
+            self.open.insert(packet_id, 0);
+            return Ok(Arrival::First);
+        }
+        self.check_quota(packet_id)?;
+        self.open.insert(packet_id, 0);
+        let is_first = self.unreleased.insert(packet_id, 0);
+        Ok(if is_first { Arrival::First } else { Arrival::Repeated })
+    }
+
+    /// A QoS 1 PUBLISH came in that is acknowledged in the same step: as [`Inbound::begin`] and
+    /// [`Inbound::acked`] together.
+    ///
+    /// # Errors
+    /// As [`Inbound::begin`].
+    pub fn pass(&self, packet_id: PacketId) -> Result<(), ProtocolError> {
+        if self.unreleased.contains(packet_id) {
             return Err(ProtocolError::protocol("packet identifier belongs to a QoS 2 message"));
         }
-        // [MQTT-3.3.4-7] The quota counts unacknowledged QoS 1 and 2 only.
-        if self.open.len() >= usize::from(self.receive_maximum) && !self.open.contains(&packet_id) {
-            return Err(ProtocolError::new(
-                ReasonCode::ReceiveMaximumExceeded,
-                "more unacknowledged messages than the receive maximum",
-            ));
-        }
-        self.open.insert(packet_id);
-        if qos == Qos::ExactlyOnce && !self.unreleased.insert(packet_id) {
-            return Ok(Arrival::Repeated);
-        }
-        Ok(Arrival::First)
+        self.check_quota(packet_id)
     }
 
     /// PUBACK was written: the exchange is over.
     pub fn acked(&mut self, packet_id: PacketId) {
-        remove(&mut self.open, packet_id);
+        self.open.remove(packet_id);
     }
 
     /// PUBREC with an error was written: the exchange is over and the identifier free
     /// [MQTT-4.3.3-9].
     pub fn refused(&mut self, packet_id: PacketId) {
-        remove(&mut self.open, packet_id);
-        remove(&mut self.unreleased, packet_id);
+        self.open.remove(packet_id);
+        self.unreleased.remove(packet_id);
     }
 
     /// PUBREL came in. Whether the identifier was known: PUBCOMP says success then, 0x92 otherwise.
     /// Either way PUBCOMP is to be written and the exchange is over.
     pub fn release(&mut self, packet_id: PacketId) -> bool {
-        remove(&mut self.open, packet_id);
-        remove(&mut self.unreleased, packet_id)
+        self.open.remove(packet_id);
+        self.unreleased.remove(packet_id)
     }
 
     /// The QoS 2 identifiers not yet released, in order.
     pub fn unreleased(&self) -> impl Iterator<Item = PacketId> + use<> {
-        let mut ids: Vec<_> = self.unreleased.iter().copied().collect();
+        let mut ids: Vec<_> = self.unreleased.ids().collect();
         ids.sort_unstable();
         ids.into_iter()
     }
@@ -107,15 +112,17 @@ impl Inbound {
     pub fn open_count(&self) -> usize {
         self.open.len()
     }
-}
 
-/// A set that runs empty gives its memory back.
-fn remove(set: &mut IdSet, packet_id: PacketId) -> bool {
-    let was_there = set.remove(&packet_id);
-    if set.is_empty() && set.capacity() > CAPACITY_KEPT {
-        *set = IdSet::default();
+    /// [MQTT-3.3.4-7] The quota counts unacknowledged QoS 1 and 2 only.
+    fn check_quota(&self, packet_id: PacketId) -> Result<(), ProtocolError> {
+        if self.open.len() < usize::from(self.receive_maximum) || self.open.contains(packet_id) {
+            return Ok(());
+        }
+        Err(ProtocolError::new(
+            ReasonCode::ReceiveMaximumExceeded,
+            "more unacknowledged messages than the receive maximum",
+        ))
     }
-    was_there
 }
 
 #[cfg(test)]
@@ -211,6 +218,19 @@ mod tests {
         check(&mut inbound, AtLeastOnce, 4, Ok(Arrival::First));
         inbound.reconnected(1);
         check(&mut inbound, AtLeastOnce, 5, Ok(Arrival::First));
+    }
+
+    #[test]
+    fn a_message_acknowledged_at_once_is_judged_like_one_acknowledged_later() {
+        let mut inbound = Inbound::new(1);
+        assert_eq!(inbound.pass(id(1)), Ok(()));
+        check(&mut inbound, ExactlyOnce, 2, Ok(Arrival::First));
+        let reason = |inbound: &Inbound, value| inbound.pass(id(value)).map_err(|it| it.reason);
+        assert_eq!(reason(&inbound, 2), Err(ReasonCode::ProtocolError));
+        assert_eq!(reason(&inbound, 3), Err(ReasonCode::ReceiveMaximumExceeded));
+        assert!(inbound.release(id(2)));
+        assert_eq!(reason(&inbound, 3), Ok(()));
+        assert_eq!(inbound.open_count(), 0);
     }
 
     #[test]

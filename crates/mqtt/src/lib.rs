@@ -20,6 +20,7 @@ mod outbound;
 mod outbound_aliases;
 mod packet;
 mod packet_id;
+mod plain_ack;
 mod property;
 mod publish_properties;
 mod qos;
@@ -31,7 +32,7 @@ mod topic_error;
 mod version;
 mod writer;
 
-pub use decode::{DecodeLimits, Decoded, decode, decode_connect, decode_knowing, plain_puback};
+pub use decode::{DecodeLimits, Decoded, decode, decode_connect, decode_publish, is_publish};
 pub use encode::{PACKET_SIZE_MAX, encode, encode_publish, publish_size};
 pub use error::{DecodeError, ProtocolError};
 pub use inbound::{Arrival, Inbound};
@@ -45,6 +46,7 @@ pub use packet::{
     SubscribeOptions, UnsubAck, Unsubscribe, UserProperties, Will, WillProperties,
 };
 pub use packet_id::PacketId;
+pub use plain_ack::PlainAck;
 pub use publish_properties::PublishProperties;
 pub use qos::Qos;
 pub use reason::ReasonCode;

@@ -4,7 +4,7 @@ mod chain;
 #[cfg(test)]
 mod tests;
 
-use crate::id_map::{CAPACITY_KEPT, IdMap};
+use crate::id_map::IdMap;
 use crate::{PacketId, Qos, ReasonCode};
 use chain::{Chain, Slot};
 
@@ -21,7 +21,7 @@ pub struct Outbound<M> {
     in_flight: u16,
     last_id: PacketId,
     /// Where in `exchanges` an identifier is.
-    slots: IdMap<Slot>,
+    slots: IdMap,
     /// In the order in which PUBLISH went out first, or PUBREC came in [MQTT-4.6.0-1]
     /// [MQTT-4.6.0-4].
     exchanges: Chain<Exchange<M>>,
@@ -115,7 +115,7 @@ impl<M> Outbound<M> {
     /// Takes an exchange read from disk, in the order of [`Outbound::iter`], before
     /// [`Outbound::reconnected`]. A second one with the same identifier is ignored.
     pub fn restore(&mut self, packet_id: PacketId, stage: Stage, message: Option<M>) {
-        if self.slots.contains_key(&packet_id) {
+        if self.slots.contains(packet_id) {
             return;
         }
         self.append(packet_id, stage, message, false);
@@ -299,10 +299,7 @@ impl<M> Outbound<M> {
     /// Ends an exchange and gives its room and identifier free.
     fn end(&mut self, packet_id: PacketId, slot: Slot) -> Option<M> {
         self.pass(slot);
-        self.slots.remove(&packet_id);
-        if self.slots.is_empty() && self.slots.capacity() > CAPACITY_KEPT {
-            self.slots = IdMap::default();
-        }
+        self.slots.remove(packet_id);
         let exchange = self.exchanges.remove(slot)?;
         if exchange.is_in_flight {
             self.in_flight = self.in_flight.saturating_sub(1);
@@ -341,7 +338,7 @@ impl<M> Outbound<M> {
             }
         });
         for packet_id in ended {
-            if let Some(&slot) = self.slots.get(&packet_id) {
+            if let Some(slot) = self.slots.find(packet_id) {
                 self.end(packet_id, slot);
             }
         }
@@ -357,7 +354,7 @@ impl<M> Outbound<M> {
 
     /// Where the exchange is, if it waits for `stage`.
     fn slot(&self, packet_id: PacketId, stage: Stage) -> Result<Slot, AckError> {
-        let &slot = self.slots.get(&packet_id).ok_or(AckError::Unknown)?;
+        let slot = self.slots.find(packet_id).ok_or(AckError::Unknown)?;
         match self.exchanges.get(slot) {
             Some(exchange) if exchange.stage == stage => Ok(slot),
             Some(_) => Err(AckError::WrongStage),
@@ -372,6 +369,6 @@ impl<M> Outbound<M> {
         }
         let first = if self.next_place == 0 { PacketId::MIN } else { self.last_id.next() };
         std::iter::successors(Some(first), |id| Some(id.next()))
-            .find(|packet_id| !self.slots.contains_key(packet_id))
+            .find(|packet_id| !self.slots.contains(*packet_id))
     }
 }

@@ -31,7 +31,9 @@ mod topic_error;
 mod version;
 mod writer;
 
-pub use decode::{DecodeLimits, Decoded, decode, decode_connect, decode_knowing, plain_puback};
+pub use decode::{
+    DecodeLimits, Decoded, announced_length, decode, decode_connect, decode_knowing, plain_puback,
+};
 pub use encode::{PACKET_SIZE_MAX, encode, encode_publish, publish_size};
 pub use error::{DecodeError, ProtocolError};
 pub use inbound::{Arrival, Inbound};

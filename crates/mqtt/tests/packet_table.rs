@@ -175,7 +175,7 @@ fn a_refused_connect_is_answered_only_where_the_version_allows() {
     check("10~ 0004'MQTT' 04 03 003C 0001'a'", None);
     check("10~ 0006'MQIsdp' 03 03 003C 0001'a'", None);
     check("10~ 0004'MQTT' 03 02 003C 0001'a'", Some(V311));
-    check("10~ 0004'MQTT' 07 02 003C 00 0001'a'", Some(V5));
+    check("10~ 0004'MQTT' 07 02 003C 00 0001'a'", Some(V311));
     check("10~ 0004'HTTP' 04 02 003C 0001'a'", Some(V311));
     check("10~ 0004'MQ'", None);
 }

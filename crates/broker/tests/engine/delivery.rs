@@ -275,6 +275,30 @@ fn a_message_too_large_for_the_client_is_dropped_as_if_delivered() {
 }
 
 #[test]
+fn a_message_of_exactly_the_size_the_client_takes_is_sent() {
+    // `a`, no properties, the payload; with QoS 1 and 2 an identifier.
+    let size = |qos| 2 + 2 + 1 + 1 + 20 + if qos == Q0 { 0 } else { 2 };
+    for (qos, alias_max) in [Q0, Q1, Q2].into_iter().flat_map(|qos| [(qos, 0), (qos, 5)]) {
+        for (spare, expected) in [(0, 2), (2, 2), (3, 2), (10, 2), (-1, 0)] {
+            let mut world = World::open(1);
+            let mut connect = Connect::new(V5, "c1");
+            let size_max = u32::try_from(size(qos) + spare).unwrap();
+            connect.properties.maximum_packet_size = Some(size_max);
+            connect.properties.topic_alias_maximum = Some(alias_max);
+            let ann = world.connect_with("ann", connect);
+            world.subscribe(ann, "a", Q2);
+            let bob = world.connect("bob", "b", V5);
+            for _ in 0..2 {
+                world.publish(bob, "a", qos, &"x".repeat(20));
+            }
+            let messages = world.messages(ann);
+            assert_eq!(messages.len(), expected, "{qos:?}, {alias_max} aliases, {spare} spare");
+            assert!(messages.iter().all(|it| it.starts_with("a q")), "{messages:?}");
+        }
+    }
+}
+
+#[test]
 fn no_more_is_in_flight_than_the_client_takes_and_the_rest_follows() {
     let mut world = World::open(2);
     let mut connect = Connect::new(V5, "c1");

@@ -147,19 +147,30 @@ fn silence_for_one_and_a_half_times_the_keep_alive_ends_the_connection() {
 
 #[test]
 fn rule_39_a_huge_or_absent_keep_alive_holds_no_place_beyond_the_limit() {
-    for version in [V311, V5] {
-        for keep_alive_s in [0, u16::MAX] {
-            let mut world = World::with(1, Limits { keep_alive_s_max: 60, ..limits() });
-            world.user("ann", &[]);
-            let mut connect = Connect::new(version, "c1");
-            connect.keep_alive_s = keep_alive_s;
-            let ann = world.connect_with("ann", connect);
-            if version == V5 {
-                assert_eq!(world.connack(ann).properties.server_keep_alive_s, Some(60));
-            }
-            world.wait_s(90);
-            assert!(!world.is_open(ann));
-        }
+    for keep_alive_s in [0, u16::MAX] {
+        let mut world = World::with(1, Limits { keep_alive_s_max: 60, ..limits() });
+        world.user("ann", &[]);
+        let mut connect = Connect::new(V5, "c1");
+        connect.keep_alive_s = keep_alive_s;
+        let ann = world.connect_with("ann", connect);
+        assert_eq!(world.connack(ann).properties.server_keep_alive_s, Some(60));
+        world.wait_s(90);
+        assert!(!world.is_open(ann));
+    }
+}
+
+#[test]
+fn a_client_that_cannot_be_told_of_the_limit_may_be_as_silent_as_it_asked_for() {
+    for (keep_alive_s, is_cut) in [(0, false), (u16::MAX, false), (60, true)] {
+        let mut world = World::with(1, Limits { keep_alive_s_max: 60, ..limits() });
+        world.user("ann", &[]);
+        let mut connect = Connect::new(V311, "c1");
+        connect.keep_alive_s = keep_alive_s;
+        let ann = world.connect_with("ann", connect);
+        world.wait_s(98_302);
+        assert_eq!(!world.is_open(ann), is_cut, "keep-alive {keep_alive_s}");
+        world.wait_s(1);
+        assert_eq!(world.is_open(ann), keep_alive_s == 0);
     }
 }
 

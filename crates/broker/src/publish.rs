@@ -286,8 +286,7 @@ impl Shard {
     /// Whether the payload is not what it says, and somebody looks.
     fn has_wrong_format(&self, publish: &Publish<'_>) -> bool {
         self.hub.limits().payload_format == PayloadFormat::Check
-            && publish.properties.is_payload_utf8()
-            && std::str::from_utf8(publish.payload).is_err()
+            && !publish.is_payload_as_declared()
     }
 
     /// [MQTT-3.3.1-5], [MQTT-3.3.1-6] Keeps the message as its topic's last one, or removes that.

@@ -76,6 +76,7 @@ mod tests {
         assert_eq!(keep_alive.server_keep_alive_s(), told_s);
     }
 
+    // Shows 3.1.1: [MQTT-3.1.2-24].
     #[test]
     fn a_client_that_cannot_be_told_keeps_the_silence_it_asked_for() {
         for version in [V31, V311] {
@@ -90,6 +91,7 @@ mod tests {
         }
     }
 
+    // Shows 3.1.1: [MQTT-3.1.2-24]; 5.0: [MQTT-3.1.2-22].
     #[test]
     fn silence_is_borne_for_one_and_a_half_intervals() {
         check(10, 0, Some(16_000), None);
@@ -103,6 +105,7 @@ mod tests {
         check(0, 60, Some(91_000), Some(60));
     }
 
+    // Shows 5.0: [MQTT-3.1.2-21], [MQTT-3.2.2-21].
     #[test]
     fn a_huge_keep_alive_does_not_hold_its_place() {
         check(65_535, 60, Some(91_000), Some(60));

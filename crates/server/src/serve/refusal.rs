@@ -50,6 +50,7 @@ mod tests {
         }
     }
 
+    // Shows 3.1.1: [MQTT-3.2.2-4]; 5.0: [MQTT-3.2.2-6], [MQTT-3.2.2-8].
     #[test]
     fn each_version_is_refused_in_its_own_words() {
         let check = |version, reason, bytes: &[u8]| assert_eq!(connack(version, reason), bytes);

@@ -50,6 +50,7 @@ fn unfinished_connects_do_not_fill_the_memory() {
     assert!(grown_kib < 64 * 1024, "{PEERS} unfinished connects take {grown_kib} KiB");
 }
 
+// Shows 5.0: [MQTT-3.2.2-21], [MQTT-3.2.2-22].
 #[test]
 fn a_huge_keep_alive_is_cut_to_the_servers_and_holds_no_place() {
     let broker = setup().env("COUNTERSIGN_LIMITS_KEEP_ALIVE_S_MAX", "1").start();
@@ -95,6 +96,8 @@ fn a_packet_above_the_limit_ends_that_connection_only() {
     bystander.ping();
 }
 
+// Shows 3.1.1: [MQTT-3.1.0-1], [MQTT-3.1.0-2], [MQTT-3.1.4-5]; 5.0: [MQTT-3.1.0-1], [MQTT-3.1.0-2],
+// [MQTT-3.1.4-6].
 #[test]
 fn nothing_but_connect_comes_first_and_connect_comes_once() {
     let broker = setup().start();

@@ -41,6 +41,7 @@ fn check_script(program: &str, script: &str, versions: &[&str]) {
     }
 }
 
+// Shows 3.1.1: [MQTT-7.0.0-2], [MQTT-7.1.1-1]; 5.0: [MQTT-4.2-1], [MQTT-7.0.0-2].
 #[test]
 fn paho_for_python_holds_sessions_in_both_versions() {
     if has_library("python3", &["-c", "import paho.mqtt.client"]) {

@@ -117,7 +117,7 @@ fn an_identifier_is_of_a_new_message_as_soon_as_its_exchange_is_over_whatever_du
         world.subscribe(reader, "a", Q2);
         let ann = world.connect("ann", "c1", version);
         let packet_id = PacketId::new(7);
-        let mut publish = |world: &mut World, qos, dup, payload| {
+        let publish = |world: &mut World, qos, dup, payload| {
             let publish = OutgoingPublish { qos, dup, packet_id, ..message("a", payload) };
             world.publish_with(ann, publish);
             world.messages(reader)
@@ -127,7 +127,7 @@ fn an_identifier_is_of_a_new_message_as_soon_as_its_exchange_is_over_whatever_du
         assert_eq!(publish(&mut world, Q2, false, "3"), ["a q2: 3"]);
         assert_eq!(publish(&mut world, Q2, true, "4"), ["a q2: 4"]);
         world.set_acks(ann, false);
-        let mut publish = |world: &mut World, dup, payload| {
+        let publish = |world: &mut World, dup, payload| {
             let publish = OutgoingPublish { qos: Q2, dup, packet_id, ..message("a", payload) };
             assert_eq!(world.publish_with(ann, publish), Some(0), "PUBREC each time");
             world.messages(reader)

@@ -41,7 +41,7 @@ fn a_message_expires_only_before_it_is_sent_and_carries_the_time_that_is_left() 
     world.subscribe(ann, "a", Q2);
     world.set_acks(ann, false);
     let bob = world.connect("bob", "b", V5);
-    let mut publish = |world: &mut World, payload, seconds| {
+    let publish = |world: &mut World, payload, seconds| {
         let expiring = OutgoingPublish {
             qos: Q2,
             message_expiry_interval_s: Some(seconds),

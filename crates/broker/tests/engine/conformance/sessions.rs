@@ -62,8 +62,8 @@ fn every_client_id_of_up_to_23_letters_and_digits_is_a_name_of_its_own() {
     const ALLOWED: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     for version in BOTH {
         let mut world = World::open(2);
-        let singles = (0..ALLOWED.len()).map(|at| ALLOWED[at..=at].to_owned());
-        let longer = (2..=23).map(|length| ALLOWED[..length].to_owned());
+        let singles = ALLOWED.chars().map(String::from);
+        let longer = (2..=23).map(|length| ALLOWED.chars().take(length).collect());
         let names: Vec<_> = singles.chain(longer).collect();
         for name in &names {
             let client = world.resume("ann", name, version);

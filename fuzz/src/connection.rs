@@ -278,7 +278,7 @@ fn aliases(mut input: Input<'_>) {
 fn silence(mut input: Input<'_>) {
     let (requested_s, server_s_max) = (input.two_bytes(), input.two_bytes());
     let mut now = Timestamp(u64::from(input.two_bytes()));
-    let mut keep_alive = KeepAlive::new(requested_s, server_s_max, now);
+    let mut keep_alive = KeepAlive::new(requested_s, server_s_max, ProtocolVersion::V5, now);
     let mut heard = now;
     let interval_s = keep_alive.interval_s();
     assert!(server_s_max == 0 || (interval_s != 0 && interval_s <= server_s_max));

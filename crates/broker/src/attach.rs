@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use mqtt::{
     ConnAck, ConnAckProperties, Connect, Inbound, KeepAlive, Outbound, OutboundAliases, Packet,
-    ProtocolVersion, ReasonCode, Timestamp,
+    ProtocolVersion, ReasonCode, Timestamp, Will,
 };
 use thiserror::Error;
 
@@ -22,7 +22,7 @@ use crate::hub::STORAGE;
 use crate::identity::{
     ClientName, ConnectionId, Peer, SessionIdentity, SessionKey, SessionKeyRef, SessionRef,
 };
-use crate::limits::Limits;
+use crate::limits::{Limits, PayloadFormat};
 use crate::outbox::Outbox;
 use crate::report::{DisconnectCause, Report};
 use crate::session::{Queue, Session};
@@ -72,6 +72,12 @@ pub enum AttachRefusal {
     /// The client wants an authentication method that there is not.
     #[error("enhanced authentication is not offered")]
     AuthenticationMethod,
+    /// The will's payload is not the text it is said to be.
+    #[error("payload of the will is not UTF-8 as it says")]
+    WillFormat,
+    /// The client takes no packet as large as the answer it must have.
+    #[error("maximum packet size of the client is too small for a CONNACK")]
+    AnswerTooLarge,
 }
 
 impl Engine {
@@ -94,6 +100,7 @@ impl Engine {
             return Err(refused_by_limit(STORAGE));
         }
         let rights = self.judge_attach(&proof, &attach.connect, &client_id)?;
+        let connack = answer(&attach, &proof, &client_id, &limits, now)?;
         let key = SessionKey { user: proof.user_id(), client_id };
         let former =
             self.shard.sessions.find(&SessionKeyRef { user: key.user, client_id: &key.client_id });
@@ -108,7 +115,8 @@ impl Engine {
         let opening = Opening { proof, rights, client, clean_start, version };
         let (place, session_present) = self.open_session(former, opening, now);
         let place = place.ok_or_else(|| refused_by_limit("sessions_max"))?;
-        Ok(self.connect(place, attach, session_present, now))
+        let connack = ConnAck { session_present, ..connack };
+        Ok(self.connect(place, *attach.connect, connack, now))
     }
 
     /// Flaws 10 and 11: all that can refuse a CONNECT comes before anything happens to a session.
@@ -137,6 +145,11 @@ impl Engine {
                 reason: ReasonCode::NotAuthorized,
                 why: AttachRefusal::Will { topic: will.topic.as_str().into(), denial },
             })?;
+            let is_checked = self.shard.hub.limits().payload_format == PayloadFormat::Check;
+            if is_checked && is_wrong_format(will) {
+                let (reason, why) = (ReasonCode::PayloadFormatInvalid, AttachRefusal::WillFormat);
+                return Err(AttachRefused { reason, why });
+            }
         }
         Ok(rights)
     }
@@ -209,15 +222,14 @@ impl Engine {
     fn connect(
         &mut self,
         place: SessionRef,
-        attach: Attach,
-        session_present: bool,
+        connect: Connect,
+        connack: ConnAck,
         now: Timestamp,
     ) -> ConnectionId {
-        let Attach { connect, assigned_client_id, .. } = attach;
+        let session_present = connack.session_present;
         let limits = self.shard.hub.limits().clone();
         let id = self.shard.sessions.next_connection_id(place);
-        let (connection, connack) =
-            open_connection(id, &connect, assigned_client_id, session_present, &limits, now);
+        let connection = open_connection(id, &connect, &limits, now);
         let version = connect.version;
         let Shard { sessions, round, timers, .. } = &mut self.shard;
         let Some(session) = sessions.get_mut(place) else { return id };
@@ -308,35 +320,69 @@ fn client_id(attach: &Attach, limits: &Limits) -> Result<Arc<str>, AttachRefused
     Ok(client_id.into())
 }
 
-fn open_connection(
-    id: ConnectionId,
-    connect: &Connect,
-    assigned_client_id: Option<String>,
-    session_present: bool,
+/// Section 3.1.3.2.3: what the will says of its payload is not so.
+fn is_wrong_format(will: &Will) -> bool {
+    mqtt::PublishProperties::parse(&will.properties.forwardable)
+        .is_ok_and(|properties| properties.is_payload_utf8())
+        && std::str::from_utf8(&will.payload).is_err()
+}
+
+/// Flaw 39: nobody who can be told holds a place in silence for longer than the server's limit.
+fn keep_alive(connect: &Connect, limits: &Limits, now: Timestamp) -> KeepAlive {
+    KeepAlive::new(connect.keep_alive_s, limits.keep_alive_s_max, connect.version, now)
+}
+
+/// The CONNACK, but for what the session says.
+fn answer(
+    attach: &Attach,
+    proof: &Authenticated,
+    client_id: &str,
     limits: &Limits,
     now: Timestamp,
-) -> (Connection, ConnAck) {
-    let properties = &connect.properties;
-    // Flaw 39: nobody holds a place in silence for longer than the server's limit.
-    let keep_alive = KeepAlive::new(connect.keep_alive_s, limits.keep_alive_s_max, now);
+) -> Result<ConnAck, AttachRefused> {
+    let connect = &attach.connect;
     let expiry_s = connect.session_expiry_s();
     let connack = ConnAck {
-        // [MQTT-3.2.2-3]
-        session_present,
+        session_present: false,
         reason: ReasonCode::Success,
         properties: ConnAckProperties {
             session_expiry_interval_s: (expiry_s > limits.session_expiry_s_max)
                 .then_some(limits.session_expiry_s_max),
             receive_maximum: Some(limits.receive_max.get()),
             maximum_packet_size: Some(limits.packet_size_max),
-            assigned_client_identifier: assigned_client_id.filter(|_| connect.client_id.is_empty()),
+            // [MQTT-3.2.2-16]
+            assigned_client_identifier: connect.client_id.is_empty().then(|| client_id.to_owned()),
             topic_alias_maximum: Some(limits.topic_alias_max).filter(|max| *max > 0),
-            server_keep_alive_s: keep_alive.server_keep_alive_s(),
+            server_keep_alive_s: keep_alive(connect, limits, now).server_keep_alive_s(),
+            // [MQTT-3.1.2-28] Only who asks is told.
+            response_information: limits
+                .response_information
+                .as_ref()
+                .filter(|_| connect.properties.request_response_information == Some(true))
+                .and_then(|it| it.of_client(proof.name().as_str(), client_id)),
             ..ConnAckProperties::default()
         },
     };
+    let mut bytes = Vec::new();
+    mqtt::encode(&Packet::ConnAck(Box::new(connack.clone())), connect.version, &mut bytes);
+    let size_max = connect.properties.maximum_packet_size_or_default();
+    if u32::try_from(bytes.len()).is_ok_and(|size| size <= size_max) {
+        return Ok(connack);
+    }
+    // [MQTT-3.1.2-24], [MQTT-3.2.0-1] It must come first and may not come: there is no connection to be had.
+    Err(AttachRefused { reason: ReasonCode::PacketTooLarge, why: AttachRefusal::AnswerTooLarge })
+}
+
+fn open_connection(
+    id: ConnectionId,
+    connect: &Connect,
+    limits: &Limits,
+    now: Timestamp,
+) -> Connection {
+    let properties = &connect.properties;
+    let keep_alive = keep_alive(connect, limits, now);
     let alias_max = properties.topic_alias_maximum_or_default().min(limits.topic_alias_max);
-    let connection = Connection {
+    Connection {
         id,
         version: connect.version,
         wants_problem_information: properties.wants_problem_information(),
@@ -355,8 +401,7 @@ fn open_connection(
         backlog: VecDeque::new(),
         traffic: Traffic::default(),
         slow: None,
-    };
-    (connection, connack)
+    }
 }
 
 fn refused_by_limit(limit: &'static str) -> AttachRefused {

@@ -421,19 +421,20 @@ impl Connection {
 
     /// [MQTT-3.1.2-24] Whether the client takes a packet as large as this.
     pub(crate) fn takes(&self, outgoing: &OutgoingPublish<'_>) -> bool {
-        if self.packet_size_max == u32::MAX && self.aliases_out.is_none() {
+        if self.packet_size_max == u32::MAX && outgoing.topic_alias.is_none() {
             return true;
         }
-        // The alias counts in any case: once given it must be written for certain.
-        let with_alias = OutgoingPublish { topic_alias: Some(1), ..*outgoing };
-        let size = mqtt::publish_size(&with_alias, self.version);
+        let size = mqtt::publish_size(outgoing, self.version);
         size <= mqtt::PACKET_SIZE_MAX
             && u32::try_from(size).is_ok_and(|size| size <= self.packet_size_max)
     }
 
-    /// Writes a PUBLISH that the client takes, with a topic alias where it wants them.
+    /// Writes a PUBLISH that the client takes, with a topic alias where it wants them and it fits with one.
     fn put_publish(&mut self, outgoing: OutgoingPublish<'_>, topic: &TopicName, round: &mut Round) {
-        let aliased = match self.aliases_out.as_deref_mut() {
+        // Once given, an alias must be written for certain: topic and alias have to fit together.
+        let with_alias = OutgoingPublish { topic_alias: Some(1), ..outgoing };
+        let has_aliases = self.aliases_out.is_some() && self.takes(&with_alias);
+        let aliased = match self.aliases_out.as_deref_mut().filter(|_| has_aliases) {
             Some(aliases) => aliases.assign(topic),
             None => AliasedTopic { topic: outgoing.topic, alias: None },
         };

@@ -32,6 +32,7 @@ mod publish;
 mod record;
 mod rejudge;
 mod report;
+mod response_information;
 mod restore;
 mod retained;
 mod round;
@@ -54,12 +55,13 @@ pub use hub::{Hub, Storage};
 pub use identity::{
     CertificateName, ClientName, ConnectionId, Peer, Security, SessionKey, ShardId, shard_of,
 };
-pub use limits::{DeniedPublish, Limits, Persistence, QueueFull};
+pub use limits::{DeniedPublish, Limits, PayloadFormat, Persistence, QueueFull};
 pub use message::{Message, StoredMessage};
 pub use record::{Record, StoredDelivery, Way};
 pub use report::{
     DecisionId, DisconnectCause, DropRule, Refusal, RefusalReason, RefusedAction, Report,
     SessionEnd,
 };
+pub use response_information::ResponseInformation;
 pub use restore::Image;
 pub use shard_message::ShardMessage;

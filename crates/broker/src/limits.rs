@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU16;
 
+use crate::response_information::ResponseInformation;
+
 /// What the engine may hold and for how long. One value for all shards of a broker.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -45,7 +47,8 @@ pub struct Limits {
     /// Retained messages that wait for one connection's outbox after its SUBSCRIBE. Full: the rest
     /// of that SUBSCRIBE's retained messages is not sent.
     pub retained_backlog_max: usize,
-    /// Seconds. A longer keep-alive, or none, is shortened to this; 0 means no limit.
+    /// Seconds. A longer keep-alive, or none, is shortened to this; 0 means no limit. Clients before
+    /// MQTT 5 cannot be told and keep what they ask for.
     pub keep_alive_s_max: u16,
     /// Seconds a session may outlive its connection; longer wishes are shortened. What 3.1.1
     /// clients without clean session get. `u32::MAX` means never.
@@ -63,6 +66,10 @@ pub struct Limits {
     pub close_linger_ms: u64,
     /// What happens to a 3.1.1 connection that publishes without the right to. MQTT 5 is told by reason code.
     pub denied_publish: DeniedPublish,
+    /// What happens to a message that is said to be UTF-8 and is not.
+    pub payload_format: PayloadFormat,
+    /// What clients are told that ask where their answers may go; `None`: nothing.
+    pub response_information: Option<ResponseInformation>,
     /// Bytes of records that wait to be durable. Full: clients whose packets made some of them are not
     /// read until there is half of it left.
     pub commit_bytes_max: usize,
@@ -86,6 +93,15 @@ pub enum DeniedPublish {
     Drop,
     /// It is dropped and the connection closed.
     Close,
+}
+
+/// The rule for payloads that do not have the format their sender says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadFormat {
+    /// Nobody looks.
+    Pass,
+    /// The message is refused with 0x99.
+    Check,
 }
 
 /// Whether the engine emits `Effect::Persist`.
@@ -125,6 +141,8 @@ impl Default for Limits {
             slow_consumer_patience_ms: 5_000,
             close_linger_ms: 10_000,
             denied_publish: DeniedPublish::Drop,
+            payload_format: PayloadFormat::Pass,
+            response_information: None,
             commit_bytes_max: 64 << 20,
             persistence: Persistence::Off,
         }

@@ -14,7 +14,7 @@ use crate::engine::{Engine, Shard};
 use crate::gate;
 use crate::hub::{Hub, STORAGE};
 use crate::identity::{ConnectionId, SessionIdentity, ShardId};
-use crate::limits::{DeniedPublish, Limits};
+use crate::limits::{DeniedPublish, Limits, PayloadFormat};
 use crate::message::{Message, Publication};
 use crate::record::Record;
 use crate::report::{RefusalReason, RefusedAction, Report};
@@ -57,6 +57,9 @@ impl Engine {
                 return self.refuse_publish(id, publish, is_first, (&topic, denial), now);
             }
         };
+        if is_first && self.shard.has_wrong_format(publish) {
+            return self.refuse_format(id, publish, now);
+        }
         if is_first && self.shard.hub.is_storage_failing() && self.needs_disk(id, publish, route) {
             return self.refuse_for_storage(id, publish, now);
         }
@@ -199,6 +202,21 @@ impl Engine {
         }
     }
 
+    /// Section 3.3.2.3.2: answered with 0x99; a message that has no answer ends the connection with it.
+    fn refuse_format(&mut self, id: ConnectionId, publish: &Publish<'_>, now: Timestamp) {
+        let Some((session, _)) = self.shard.sessions.online(id) else { return };
+        self.shard.round.counters.refused_publishes += 1;
+        let (action, reason) = (RefusedAction::Publish, RefusalReason::PayloadFormat);
+        self.shard.round.refuse(&session.client, action, publish.topic, reason);
+        let code = ReasonCode::PayloadFormatInvalid;
+        match publish.packet_id {
+            Some(packet_id) => {
+                self.acknowledge_publish(id, publish.qos, Ack::new(packet_id, code));
+            }
+            None => self.end_by_protocol(id, code, "payload is not UTF-8 as it says", now),
+        }
+    }
+
     /// Not routed; MQTT 5 is told, 3.1.1 cannot be.
     fn refuse_publish(
         &mut self,
@@ -231,6 +249,12 @@ impl Engine {
 }
 
 impl Shard {
+    /// Whether the payload is not what it says, and somebody looks.
+    fn has_wrong_format(&self, publish: &Publish<'_>) -> bool {
+        self.hub.limits().payload_format == PayloadFormat::Check
+            && !publish.is_payload_as_declared()
+    }
+
     /// [MQTT-3.3.1-5], [MQTT-3.3.1-6] Keeps the message as its topic's last one, or removes that.
     /// Gives the message back if it was made for that.
     fn retain(&mut self, publication: &Publication<'_>, now: Timestamp) -> Option<Arc<Message>> {

@@ -134,6 +134,8 @@ pub enum RefusalReason {
     Denied(access::Denial),
     /// A limit with this name is reached.
     Limit(&'static str),
+    /// The payload is not the text it is said to be.
+    PayloadFormat,
 }
 
 /// Which rule dropped messages.

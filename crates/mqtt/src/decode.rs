@@ -120,6 +120,12 @@ pub fn decode_connect(
     Ok(Some((Box::new(connect), header.packet_length)))
 }
 
+/// Bytes of the whole packet that `input` begins with, as soon as its fixed header says so.
+#[must_use]
+pub fn announced_length(input: &[u8]) -> Option<usize> {
+    FixedHeader::read(input, None).ok().flatten().map(|header| header.packet_length)
+}
+
 /// The fixed header and the body, or `None` if more input is needed.
 fn split<'a>(
     input: &'a [u8],
@@ -180,6 +186,17 @@ fn other(
 mod tests {
     use super::{DecodeLimits, Decoded, decode, decode_publish};
     use crate::{Packet, ProtocolVersion};
+
+    #[test]
+    fn the_length_is_known_with_the_fixed_header() {
+        let check = |input: &[u8], expected| assert_eq!(super::announced_length(input), expected);
+        check(b"", None);
+        check(b"\x10", None);
+        check(b"\x10\x80", None);
+        check(b"\x10\x80\x20", Some(4099));
+        check(b"\x10\x00", Some(2));
+        check(b"\x10\xFF\xFF\xFF\xFF", None);
+    }
 
     #[test]
     fn what_is_decoded_does_not_depend_on_the_topic_that_is_known() {

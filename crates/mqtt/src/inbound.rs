@@ -139,6 +139,7 @@ mod tests {
         assert_eq!(inbound.begin(qos, id(value)).map_err(|error| error.reason), expected);
     }
 
+    // Shows 3.1.1: [MQTT-4.3.3-2]; 5.0: [MQTT-4.3.3-10], [MQTT-4.3.3-12].
     #[test]
     fn a_qos_2_message_is_first_once_until_it_is_released() {
         let mut inbound = Inbound::new(10);
@@ -181,6 +182,7 @@ mod tests {
         check(&mut inbound, ExactlyOnce, 1, Ok(Arrival::First));
     }
 
+    // Shows 5.0: [MQTT-3.3.4-7].
     #[test]
     fn more_messages_than_the_receive_maximum_are_refused() {
         let mut inbound = Inbound::new(2);

@@ -129,6 +129,7 @@ mod tests {
         assert_eq!(resolve(&mut aliases, "", ONE), Ok(("b", Some(&mut 0))));
     }
 
+    // Shows 5.0: [MQTT-3.2.2-17], [MQTT-3.3.2-9].
     #[test]
     fn an_alias_above_the_maximum_is_refused() {
         let mut aliases = InboundAliases::new(2);

@@ -1,6 +1,6 @@
 //! Keep-alive (section 3.1.2.10): how long a silent peer is waited for.
 
-use crate::Timestamp;
+use crate::{ProtocolVersion, Timestamp};
 
 /// The silence that one connection may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,11 +11,19 @@ pub struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// Keep-alive as the client asked for (0: none) but not above `server_s_max` (0: no limit), so
-    /// that a client cannot hold its place for ever by asking for none.
+    /// Keep-alive as the client asked for (0: none) but not above `server_s_max` (0: no limit) if its
+    /// version can be told so.
     #[must_use]
-    pub fn new(requested_s: u16, server_s_max: u16, now: Timestamp) -> KeepAlive {
+    pub fn new(
+        requested_s: u16,
+        server_s_max: u16,
+        version: ProtocolVersion,
+        now: Timestamp,
+    ) -> KeepAlive {
         let interval_s = match (requested_s, server_s_max) {
+            // [MQTT-3.1.2-24] Before 5.0 the client's value counts, and 0 switches it off: a silence
+            // that was agreed on is no reason to cut.
+            (requested_s, _) if !version.is_v5() => requested_s,
             (requested_s, 0) => requested_s,
             (0, max_s) => max_s,
             (requested_s, max_s) => requested_s.min(max_s),
@@ -59,14 +67,31 @@ impl KeepAlive {
 #[cfg(test)]
 mod tests {
     use super::KeepAlive;
+    use crate::ProtocolVersion::{V5, V31, V311};
     use crate::Timestamp;
 
     fn check(requested_s: u16, server_s_max: u16, deadline_ms: Option<u64>, told_s: Option<u16>) {
-        let keep_alive = KeepAlive::new(requested_s, server_s_max, Timestamp(1000));
+        let keep_alive = KeepAlive::new(requested_s, server_s_max, V5, Timestamp(1000));
         assert_eq!(keep_alive.deadline(), deadline_ms.map(Timestamp));
         assert_eq!(keep_alive.server_keep_alive_s(), told_s);
     }
 
+    // Shows 3.1.1: [MQTT-3.1.2-24].
+    #[test]
+    fn a_client_that_cannot_be_told_keeps_the_silence_it_asked_for() {
+        for version in [V31, V311] {
+            let deadline = |requested_s| {
+                let keep_alive = KeepAlive::new(requested_s, 60, version, Timestamp(1000));
+                assert_eq!(keep_alive.server_keep_alive_s(), None);
+                keep_alive.deadline()
+            };
+            assert_eq!(deadline(0), None);
+            assert_eq!(deadline(10), Some(Timestamp(16_000)));
+            assert_eq!(deadline(65_535), Some(Timestamp(98_303_500)));
+        }
+    }
+
+    // Shows 3.1.1: [MQTT-3.1.2-24]; 5.0: [MQTT-3.1.2-22].
     #[test]
     fn silence_is_borne_for_one_and_a_half_intervals() {
         check(10, 0, Some(16_000), None);
@@ -80,6 +105,7 @@ mod tests {
         check(0, 60, Some(91_000), Some(60));
     }
 
+    // Shows 5.0: [MQTT-3.1.2-21], [MQTT-3.2.2-21].
     #[test]
     fn a_huge_keep_alive_does_not_hold_its_place() {
         check(65_535, 60, Some(91_000), Some(60));
@@ -87,7 +113,7 @@ mod tests {
 
     #[test]
     fn each_packet_moves_the_deadline_and_a_clock_set_back_does_not() {
-        let mut keep_alive = KeepAlive::new(10, 0, Timestamp(1000));
+        let mut keep_alive = KeepAlive::new(10, 0, V5, Timestamp(1000));
         keep_alive.received(Timestamp(5000));
         assert_eq!(keep_alive.deadline(), Some(Timestamp(20_000)));
         keep_alive.received(Timestamp(2000));

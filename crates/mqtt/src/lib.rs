@@ -32,7 +32,9 @@ mod topic_error;
 mod version;
 mod writer;
 
-pub use decode::{DecodeLimits, Decoded, decode, decode_connect, decode_publish, is_publish};
+pub use decode::{
+    DecodeLimits, Decoded, announced_length, decode, decode_connect, decode_publish, is_publish,
+};
 pub use encode::{PACKET_SIZE_MAX, encode, encode_publish, publish_size};
 pub use error::{DecodeError, ProtocolError};
 pub use inbound::{Arrival, Inbound};

@@ -97,6 +97,7 @@ mod tests {
         assert_eq!(results, expected);
     }
 
+    // Shows 5.0: [MQTT-3.1.2-27].
     #[test]
     fn without_a_maximum_no_alias_is_given() {
         check(0, &["a", "a"], &["a", "a"]);
@@ -112,6 +113,7 @@ mod tests {
         check(2, &["a", "b", "a", "c", "c", "a"], &["a=1", "b=2", "=1", "c", "c=2", "=1"]);
     }
 
+    // Shows 5.0: [MQTT-3.1.2-26], [MQTT-3.3.2-11].
     #[test]
     fn no_alias_is_ever_above_the_maximum_and_each_means_its_last_topic() {
         let mut aliases = OutboundAliases::new(3);

@@ -40,6 +40,7 @@ impl fmt::Display for PacketId {
 mod tests {
     use super::PacketId;
 
+    // Shows 3.1.1: [MQTT-2.3.1-1]; 5.0: [MQTT-2.2.1-4].
     #[test]
     fn identifiers_skip_zero_when_they_wrap() {
         assert_eq!(PacketId::new(0), None);

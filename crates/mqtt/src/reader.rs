@@ -139,6 +139,7 @@ mod tests {
         assert_eq!(varint(input).map_err(|e| e.reason), expected, "{input:02x?}");
     }
 
+    // Shows 5.0: [MQTT-1.5.5-1].
     #[test]
     fn lengths_take_one_to_four_bytes() {
         check(&[0x00], Ok(Some((0, 1))));
@@ -155,12 +156,14 @@ mod tests {
         check(&[0xFF, 0xFF, 0xFF, 0xFF, 0x01], Err(ReasonCode::MalformedPacket));
     }
 
+    // Shows 5.0: [MQTT-1.5.5-1].
     #[test]
     fn a_length_in_more_bytes_than_it_needs_is_refused() {
         check(&[0x80, 0x00], Err(ReasonCode::MalformedPacket));
         check(&[0xFF, 0x80, 0x00], Err(ReasonCode::MalformedPacket));
     }
 
+    // Shows 3.1.1: [MQTT-1.5.3-3]; 5.0: [MQTT-1.5.4-3].
     #[test]
     fn text_keeps_its_byte_order_mark_and_its_control_characters() {
         // [MQTT-1.5.4-3] U+FEFF is never skipped; control characters are allowed, if discouraged.

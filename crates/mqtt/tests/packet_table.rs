@@ -150,6 +150,7 @@ fn a_packet_above_the_limit_is_refused_before_its_body_is_there() {
     assert_eq!(decode_connect(b"\x10\x0A", &limits), Ok(None));
 }
 
+// Shows 3.1.1: [MQTT-3.1.0-1]; 5.0: [MQTT-3.1.0-1].
 #[test]
 fn a_peer_that_does_not_speak_mqtt_is_refused_at_its_first_byte() {
     for first in [b"\x16\x03\x01".as_slice(), b"GET / HTTP", b"\x30", b"\xC0\x00", b"\x00", b"\xF0"]
@@ -162,6 +163,8 @@ fn a_peer_that_does_not_speak_mqtt_is_refused_at_its_first_byte() {
     }
 }
 
+// Shows 3.1.1: [MQTT-3.1.2-1], [MQTT-3.1.2-2], [MQTT-3.1.4-1], [MQTT-3.2.2-6]; 5.0: [MQTT-3.1.2-1],
+// [MQTT-3.1.2-2], [MQTT-3.1.4-1].
 #[test]
 fn a_refused_connect_is_answered_only_where_the_version_allows() {
     use mqtt::ProtocolVersion::{V5, V311};
@@ -175,11 +178,12 @@ fn a_refused_connect_is_answered_only_where_the_version_allows() {
     check("10~ 0004'MQTT' 04 03 003C 0001'a'", None);
     check("10~ 0006'MQIsdp' 03 03 003C 0001'a'", None);
     check("10~ 0004'MQTT' 03 02 003C 0001'a'", Some(V311));
-    check("10~ 0004'MQTT' 07 02 003C 00 0001'a'", Some(V5));
+    check("10~ 0004'MQTT' 07 02 003C 00 0001'a'", Some(V311));
     check("10~ 0004'HTTP' 04 02 003C 0001'a'", Some(V311));
     check("10~ 0004'MQ'", None);
 }
 
+// Shows 5.0: [MQTT-3.3.4-6], [MQTT-4.12.0-7].
 #[test]
 fn what_only_a_server_sends_is_refused_from_a_client() {
     let check = |text: &str, is_allowed: bool| {
@@ -212,6 +216,7 @@ fn what_only_a_server_sends_is_refused_from_a_client() {
     check("F0 00", false);
 }
 
+// Shows 3.1.1: [MQTT-3.1.3-7], [MQTT-3.1.3-8].
 #[test]
 fn a_client_id_that_the_version_demands_is_noticed() {
     let check = |text: &str, expected: bool| {

@@ -40,6 +40,8 @@ fn check_accepted(input: &[u8]) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..Default::default() })]
 
+    // Shows 3.1.1: [MQTT-2.2.2-1]; 5.0: [MQTT-2.1.3-1], [MQTT-2.2.2-1], [MQTT-3.2.2-1],
+    // [MQTT-3.6.2-1].
     #[test]
     fn any_packet_is_read_back_as_it_was_written((version, sample) in versioned()) {
         let packet = sample.packet();

@@ -131,6 +131,7 @@ mod tests {
         );
     }
 
+    // Shows 3.1.1: [MQTT-4.7.1-2], [MQTT-4.7.1-3]; 5.0: [MQTT-4.7.1-1], [MQTT-4.7.1-2].
     #[test]
     fn wildcards_take_whole_levels_and_hash_the_last() {
         for text in ["#", "+", "/", "+/+", "/#", "a/#", "+/a/+", "a//+", "$SYS/#", "${x}/+"] {
@@ -141,6 +142,8 @@ mod tests {
         }
     }
 
+    // Shows 3.1.1: [MQTT-4.7.3-1], [MQTT-4.7.3-2], [MQTT-4.7.3-3]; 5.0: [MQTT-4.7.3-1],
+    // [MQTT-4.7.3-2], [MQTT-4.7.3-3].
     #[test]
     fn what_no_name_may_be_no_filter_may_be() {
         check("", Err(TopicError::Empty));

@@ -131,11 +131,14 @@ mod tests {
         }
     }
 
+    // Shows 3.1.1: [MQTT-4.7.3-1]; 5.0: [MQTT-4.7.3-1].
     #[test]
     fn a_name_has_at_least_one_character() {
         check("", Err(TopicError::Empty));
     }
 
+    // Shows 3.1.1: [MQTT-3.3.2-2], [MQTT-4.7.1-1], [MQTT-4.7.3-2]; 5.0: [MQTT-3.3.2-2],
+    // [MQTT-4.7.0-1], [MQTT-4.7.3-2].
     #[test]
     fn a_name_holds_no_wildcard_and_no_nul() {
         for text in ["+", "#", "a+", "a/#", "a#b/c"] {
@@ -144,6 +147,7 @@ mod tests {
         check("a\0", Err(TopicError::Nul));
     }
 
+    // Shows 3.1.1: [MQTT-4.7.3-3]; 5.0: [MQTT-4.7.3-3].
     #[test]
     fn a_name_has_at_most_65535_bytes() {
         check(&"a".repeat(65_535), Ok(()));

@@ -104,6 +104,7 @@ mod tests {
         check("$share/$g/$SYS/#", Ok((Some("$g"), "$SYS/#")));
     }
 
+    // Shows 5.0: [MQTT-4.8.2-1], [MQTT-4.8.2-2].
     #[test]
     fn a_share_without_group_or_filter_is_malformed() {
         for text in [
@@ -121,6 +122,7 @@ mod tests {
         }
     }
 
+    // Shows 5.0: [MQTT-4.8.2-2].
     #[test]
     fn a_share_holds_a_valid_filter_that_is_not_shared_again() {
         check("$share/g/a#", Err(TopicError::MisplacedWildcard));

@@ -2,6 +2,7 @@
 //!
 //! Every check is a function from text to findings, so that its own tests can hand it bad input.
 
+mod conformance;
 mod documents;
 mod layers;
 mod licences;
@@ -28,6 +29,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
     findings.extend(documents::check_architecture(tree.text("ARCHITECTURE.md")?, &packages));
     findings.extend(documents::check_dependencies(tree.text("DEPENDENCIES.md")?, &packages));
     findings.extend(threats::check(tree.text("docs/security/threats.md")?, &tree));
+    let page = tree.text("docs/conformance.md")?;
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write("docs/conformance.md", conformance::updated(page, &tree))?;
+    }
+    findings.extend(conformance::check(page, &tree));
     for finding in &findings {
         println!("{finding}");
     }

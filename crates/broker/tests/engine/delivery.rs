@@ -14,6 +14,7 @@ fn in_both(check: impl Fn(&mut World, ProtocolVersion)) {
     }
 }
 
+// Shows 3.1.1: [MQTT-3.8.4-6]; 5.0: [MQTT-3.8.4-8].
 #[test]
 fn each_pair_of_qos_delivers_at_the_smaller() {
     in_both(|world, version| {
@@ -31,6 +32,7 @@ fn each_pair_of_qos_delivers_at_the_smaller() {
     });
 }
 
+// Shows 3.1.1: [MQTT-3.3.5-1]; 5.0: [MQTT-3.3.4-2], [MQTT-3.3.4-3], [MQTT-3.3.4-4].
 #[test]
 fn overlapping_subscriptions_bring_one_copy_at_the_highest_qos_with_all_identifiers() {
     for shards in [1, 2] {
@@ -50,6 +52,7 @@ fn overlapping_subscriptions_bring_one_copy_at_the_highest_qos_with_all_identifi
     }
 }
 
+// Shows 5.0: [MQTT-3.8.3-3].
 #[test]
 fn no_local_keeps_own_messages_away_unless_another_subscription_wants_them() {
     let no_local = SubscribeOptions { no_local: true, ..SubscribeOptions::qos(Q1) };
@@ -65,6 +68,7 @@ fn no_local_keeps_own_messages_away_unless_another_subscription_wants_them() {
     assert_eq!(world.messages(ann), ["a q0 [2]: own"]);
 }
 
+// Shows 3.1.1: [MQTT-3.3.1-9]; 5.0: [MQTT-3.3.1-12], [MQTT-3.3.1-13].
 #[test]
 fn the_retain_flag_is_as_published_only_if_the_subscription_says_so() {
     in_both(|world, version| {
@@ -81,6 +85,7 @@ fn the_retain_flag_is_as_published_only_if_the_subscription_says_so() {
     });
 }
 
+// Shows 3.1.1: [MQTT-3.3.1-6]; 5.0: [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11].
 #[test]
 fn retain_handling_says_when_retained_messages_come() {
     use RetainHandling::{Always, IfNew, Never};
@@ -97,6 +102,7 @@ fn retain_handling_says_when_retained_messages_come() {
     }
 }
 
+// Shows 3.1.1: [MQTT-3.3.1-10], [MQTT-3.3.1-11]; 5.0: [MQTT-3.3.1-6], [MQTT-3.3.1-7].
 #[test]
 fn an_empty_retained_message_removes_and_is_delivered_itself() {
     in_both(|world, version| {
@@ -222,6 +228,7 @@ fn shared_subscriptions_bring_no_retained_messages() {
     assert!(world.messages(ann).is_empty());
 }
 
+// Shows 3.1.1: [MQTT-3.10.4-2]; 5.0: [MQTT-3.10.4-2], [MQTT-3.11.3-1], [MQTT-3.11.3-2].
 #[test]
 fn unsubscribe_says_whether_there_was_a_subscription_and_ends_it() {
     for shards in [1, 2] {
@@ -236,6 +243,7 @@ fn unsubscribe_says_whether_there_was_a_subscription_and_ends_it() {
     }
 }
 
+// Shows 5.0: [MQTT-3.3.2-5], [MQTT-3.3.2-6].
 #[test]
 fn a_message_expires_while_it_waits_or_carries_what_is_left() {
     for (waited_s, got) in [(4, vec!["a q1 6s: x".to_owned()]), (10, Vec::new())] {
@@ -253,6 +261,7 @@ fn a_message_expires_while_it_waits_or_carries_what_is_left() {
     }
 }
 
+// Shows 5.0: [MQTT-3.1.2-24], [MQTT-3.1.2-25].
 #[test]
 fn a_message_too_large_for_the_client_is_dropped_as_if_delivered() {
     for (qos, subscribers) in [(Q0, 1), (Q0, 3), (Q1, 1), (Q2, 1)] {
@@ -274,6 +283,32 @@ fn a_message_too_large_for_the_client_is_dropped_as_if_delivered() {
     }
 }
 
+// Shows 5.0: [MQTT-3.1.2-25].
+#[test]
+fn a_message_of_exactly_the_size_the_client_takes_is_sent() {
+    // `a`, no properties, the payload; with QoS 1 and 2 an identifier.
+    let size = |qos| 2 + 2 + 1 + 1 + 20 + if qos == Q0 { 0 } else { 2 };
+    for (qos, alias_max) in [Q0, Q1, Q2].into_iter().flat_map(|qos| [(qos, 0), (qos, 5)]) {
+        for (spare, expected) in [(0, 2), (2, 2), (3, 2), (10, 2), (-1, 0)] {
+            let mut world = World::open(1);
+            let mut connect = Connect::new(V5, "c1");
+            let size_max = u32::try_from(size(qos) + spare).unwrap();
+            connect.properties.maximum_packet_size = Some(size_max);
+            connect.properties.topic_alias_maximum = Some(alias_max);
+            let ann = world.connect_with("ann", connect);
+            world.subscribe(ann, "a", Q2);
+            let bob = world.connect("bob", "b", V5);
+            for _ in 0..2 {
+                world.publish(bob, "a", qos, &"x".repeat(20));
+            }
+            let messages = world.messages(ann);
+            assert_eq!(messages.len(), expected, "{qos:?}, {alias_max} aliases, {spare} spare");
+            assert!(messages.iter().all(|it| it.starts_with("a q")), "{messages:?}");
+        }
+    }
+}
+
+// Shows 5.0: [MQTT-3.3.4-9], [MQTT-4.9.0-1], [MQTT-4.9.0-2].
 #[test]
 fn no_more_is_in_flight_than_the_client_takes_and_the_rest_follows() {
     let mut world = World::open(2);
@@ -293,6 +328,7 @@ fn no_more_is_in_flight_than_the_client_takes_and_the_rest_follows() {
     assert_eq!(world.messages(ann), ["a q1: 3", "a q1: 4"]);
 }
 
+// Shows 5.0: [MQTT-3.1.2-26], [MQTT-3.3.2-11].
 #[test]
 fn aliases_are_used_where_the_client_takes_them() {
     for qos in [Q0, Q1] {
@@ -314,6 +350,7 @@ fn aliases_are_used_where_the_client_takes_them() {
     }
 }
 
+// Shows 5.0: [MQTT-3.3.2-17], [MQTT-3.3.2-18].
 #[test]
 fn properties_are_handed_on_in_order() {
     let mut world = World::open(2);

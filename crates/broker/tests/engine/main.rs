@@ -10,6 +10,7 @@
 )]
 
 mod backpressure;
+mod conformance;
 mod delivery;
 mod durable;
 mod protocol;

@@ -26,6 +26,7 @@ fn check_broken(send: impl Fn(&mut World, usize), expected: u8) {
     assert_eq!(code, Some(expected));
 }
 
+// Shows 3.1.1: [MQTT-3.1.0-2]; 5.0: [MQTT-3.1.0-2].
 #[test]
 fn a_second_connect_is_a_protocol_error() {
     check_broken(
@@ -40,6 +41,7 @@ fn packets_that_only_servers_send_are_a_protocol_error() {
     check_broken(|world, ann| world.send(ann, &Packet::ConnAck(Box::default())), 0x82);
 }
 
+// Shows 5.0: [MQTT-4.12.0-7], [MQTT-4.12.1-1], [MQTT-4.12.1-2].
 #[test]
 fn an_auth_out_of_place_is_a_protocol_error() {
     let auth = Auth {
@@ -50,16 +52,19 @@ fn an_auth_out_of_place_is_a_protocol_error() {
     check_broken(|world, ann| world.send(ann, &Packet::Auth(auth.clone())), 0x82);
 }
 
+// Shows 3.1.1: [MQTT-4.8.0-1]; 5.0: [MQTT-4.13.1-1].
 #[test]
 fn malformed_bytes_end_the_connection() {
     check_broken(|world, ann| world.send_bytes(ann, &[0x00, 0x00]), 0x81);
 }
 
+// Shows 5.0: [MQTT-3.2.2-15].
 #[test]
 fn a_packet_above_the_limit_ends_the_connection_at_its_fixed_header() {
     check_broken(|world, ann| world.send_bytes(ann, &[0x30, 0xFF, 0xFF, 0x01]), 0x95);
 }
 
+// Shows 5.0: [MQTT-3.3.4-7].
 #[test]
 fn more_open_exchanges_than_granted_end_the_connection() {
     check_broken(
@@ -72,6 +77,7 @@ fn more_open_exchanges_than_granted_end_the_connection() {
     );
 }
 
+// Shows 5.0: [MQTT-3.2.2-17], [MQTT-3.3.2-9].
 #[test]
 fn a_topic_alias_above_the_maximum_ends_the_connection() {
     for alias in [4, u16::MAX] {
@@ -85,6 +91,7 @@ fn a_topic_alias_above_the_maximum_ends_the_connection() {
     }
 }
 
+// Shows 5.0: [MQTT-3.3.2-7].
 #[test]
 fn a_topic_alias_that_was_never_set_ends_the_connection() {
     check_broken(
@@ -96,6 +103,7 @@ fn a_topic_alias_that_was_never_set_ends_the_connection() {
     );
 }
 
+// Shows 3.1.1: [MQTT-4.8.0-1]; 5.0: [MQTT-4.13.1-1].
 #[test]
 fn an_acknowledgement_of_the_wrong_kind_ends_the_connection() {
     check_broken(
@@ -109,6 +117,7 @@ fn an_acknowledgement_of_the_wrong_kind_ends_the_connection() {
     );
 }
 
+// Shows 5.0: [MQTT-3.7.2-1].
 #[test]
 fn a_release_of_nothing_is_answered_with_not_found() {
     let mut world = World::open(1);
@@ -119,6 +128,7 @@ fn a_release_of_nothing_is_answered_with_not_found() {
     assert_eq!(ack.reason.value(), 0x92);
 }
 
+// Shows 3.1.1: [MQTT-3.12.4-1]; 5.0: [MQTT-3.12.4-1].
 #[test]
 fn a_ping_is_answered() {
     for version in [V311, V5] {
@@ -129,6 +139,7 @@ fn a_ping_is_answered() {
     }
 }
 
+// Shows 3.1.1: [MQTT-3.1.2-24]; 5.0: [MQTT-3.1.2-22], [MQTT-3.2.2-22].
 #[test]
 fn silence_for_one_and_a_half_times_the_keep_alive_ends_the_connection() {
     for version in [V311, V5] {
@@ -145,24 +156,38 @@ fn silence_for_one_and_a_half_times_the_keep_alive_ends_the_connection() {
     }
 }
 
+// Shows 5.0: [MQTT-3.1.2-21], [MQTT-3.2.2-21].
 #[test]
 fn rule_39_a_huge_or_absent_keep_alive_holds_no_place_beyond_the_limit() {
-    for version in [V311, V5] {
-        for keep_alive_s in [0, u16::MAX] {
-            let mut world = World::with(1, Limits { keep_alive_s_max: 60, ..limits() });
-            world.user("ann", &[]);
-            let mut connect = Connect::new(version, "c1");
-            connect.keep_alive_s = keep_alive_s;
-            let ann = world.connect_with("ann", connect);
-            if version == V5 {
-                assert_eq!(world.connack(ann).properties.server_keep_alive_s, Some(60));
-            }
-            world.wait_s(90);
-            assert!(!world.is_open(ann));
-        }
+    for keep_alive_s in [0, u16::MAX] {
+        let mut world = World::with(1, Limits { keep_alive_s_max: 60, ..limits() });
+        world.user("ann", &[]);
+        let mut connect = Connect::new(V5, "c1");
+        connect.keep_alive_s = keep_alive_s;
+        let ann = world.connect_with("ann", connect);
+        assert_eq!(world.connack(ann).properties.server_keep_alive_s, Some(60));
+        world.wait_s(90);
+        assert!(!world.is_open(ann));
     }
 }
 
+// Shows 3.1.1: [MQTT-3.1.2-24].
+#[test]
+fn a_client_that_cannot_be_told_of_the_limit_may_be_as_silent_as_it_asked_for() {
+    for (keep_alive_s, is_cut) in [(0, false), (u16::MAX, false), (60, true)] {
+        let mut world = World::with(1, Limits { keep_alive_s_max: 60, ..limits() });
+        world.user("ann", &[]);
+        let mut connect = Connect::new(V311, "c1");
+        connect.keep_alive_s = keep_alive_s;
+        let ann = world.connect_with("ann", connect);
+        world.wait_s(98_302);
+        assert_eq!(!world.is_open(ann), is_cut, "keep-alive {keep_alive_s}");
+        world.wait_s(1);
+        assert_eq!(world.is_open(ann), keep_alive_s == 0);
+    }
+}
+
+// Shows 5.0: [MQTT-3.2.2-8], [MQTT-3.2.2-9].
 #[test]
 fn the_connack_tells_what_the_server_grants() {
     let mut world = World::open(1);
@@ -177,6 +202,7 @@ fn the_connack_tells_what_the_server_grants() {
     assert_eq!(properties.server_keep_alive_s, None);
 }
 
+// Shows 5.0: [MQTT-4.12.0-1], [MQTT-4.12.0-4].
 #[test]
 fn enhanced_authentication_is_refused_by_its_own_code() {
     let mut world = World::open(1);
@@ -185,6 +211,7 @@ fn enhanced_authentication_is_refused_by_its_own_code() {
     assert_eq!(world.try_connect("ann", connect), Err(0x8C));
 }
 
+// Shows 3.1.1: [MQTT-3.9.3-2]; 5.0: [MQTT-3.9.3-2].
 #[test]
 fn subscriptions_of_a_session_are_bounded() {
     for (version, code) in [(V5, 0x97), (V311, 0x80)] {
@@ -198,6 +225,7 @@ fn subscriptions_of_a_session_are_bounded() {
     }
 }
 
+// Shows 3.1.1: [MQTT-7.1.1-1]; 5.0: [MQTT-4.2-1].
 #[test]
 fn packets_come_out_right_however_the_bytes_are_cut() {
     let mut world = World::open(1);

@@ -238,6 +238,7 @@ proptest! {
         prop_assert!(run.world.engines.iter().all(|it| it.next_timeout().is_none()));
     }
 
+    // Shows 3.1.1: [MQTT-4.6.0-5], [MQTT-4.6.0-6]; 5.0: [MQTT-4.6.0-5], [MQTT-4.6.0-6].
     #[test]
     fn within_the_limits_every_qos_1_and_2_message_arrives_in_order_whatever_the_connection_does(
         shards in 1..3usize,

@@ -25,6 +25,7 @@ fn apart(world: &mut World, other: &str) -> (C, C, String) {
     unreachable!()
 }
 
+// Shows 3.1.1: [MQTT-4.3.2-2]; 5.0: [MQTT-4.3.2-4].
 #[test]
 fn an_answer_waits_until_its_record_is_durable() {
     let mut world = world(1);
@@ -109,6 +110,7 @@ fn a_session_is_there_again_with_subscriptions_and_messages_in_order() {
     }
 }
 
+// Shows 3.1.1: [MQTT-2.3.1-4], [MQTT-4.1.0-1]; 5.0: [MQTT-4.4.0-1].
 #[test]
 fn what_was_in_flight_goes_out_again_with_its_packet_id() {
     let mut world = world(1);
@@ -255,6 +257,7 @@ fn what_a_user_may_not_have_any_more_does_not_come_back() {
     assert!(world.view("a").is_none(), "a removed user's session is gone from the disk as well");
 }
 
+// Shows 3.1.1: [MQTT-4.8.0-2].
 #[test]
 fn a_disk_that_fails_refuses_what_needs_it_and_nothing_else() {
     let mut world = world(1);

@@ -39,6 +39,7 @@ fn refusals(world: &World, action: RefusedAction) -> Vec<String> {
     world.reports.iter().filter_map(of).collect()
 }
 
+// Shows 3.1.1: [MQTT-3.3.5-2]; 5.0: [MQTT-3.4.2-1], [MQTT-3.5.2-1].
 #[test]
 fn a_denied_publish_is_dropped_and_told_as_the_version_can() {
     in_both(&["allow write ok"], |world, version| {
@@ -55,6 +56,7 @@ fn a_denied_publish_is_dropped_and_told_as_the_version_can() {
     });
 }
 
+// Shows 3.1.1: [MQTT-3.3.5-2].
 #[test]
 fn a_denied_publish_closes_the_connection_if_so_configured() {
     for version in BOTH {
@@ -67,6 +69,7 @@ fn a_denied_publish_closes_the_connection_if_so_configured() {
     }
 }
 
+// Shows 5.0: [MQTT-3.1.2-29].
 #[test]
 fn a_refusal_names_its_decision_unless_the_client_does_not_want_to_know() {
     for (wants, expected) in [(None, Some("refused, decision 0-1")), (Some(false), None)] {
@@ -81,6 +84,8 @@ fn a_refusal_names_its_decision_unless_the_client_does_not_want_to_know() {
     }
 }
 
+// Shows 3.1.1: [MQTT-3.8.4-4], [MQTT-3.8.4-5], [MQTT-3.9.3-1], [MQTT-3.9.3-2]; 5.0: [MQTT-3.8.4-5],
+// [MQTT-3.8.4-6], [MQTT-3.8.4-7], [MQTT-3.9.3-1], [MQTT-3.9.3-2].
 #[test]
 fn rule_18_each_filter_of_a_subscribe_is_judged_by_itself() {
     in_both(&["allow read a/#", "deny read a/no/#"], |world, version| {

@@ -14,6 +14,7 @@ fn in_both(check: impl Fn(&mut World, ProtocolVersion)) {
     }
 }
 
+// Shows 3.1.1: [MQTT-3.1.3-2]; 5.0: [MQTT-3.1.3-2].
 #[test]
 fn rule_9_nobody_takes_over_or_resumes_a_session_of_another_user() {
     in_both(|world, version| {
@@ -58,6 +59,7 @@ fn rule_10_a_refused_connect_leaves_the_session_as_it_was() {
     });
 }
 
+// Shows 3.1.1: [MQTT-3.1.4-2]; 5.0: [MQTT-3.1.4-3].
 #[test]
 fn a_takeover_tells_the_former_client_and_closes_it() {
     in_both(|world, version| {
@@ -81,6 +83,8 @@ fn offline_with_messages(world: &mut World, version: ProtocolVersion) -> C {
     bob
 }
 
+// Shows 3.1.1: [MQTT-3.1.2-4], [MQTT-3.1.2-5], [MQTT-4.5.0-1]; 5.0: [MQTT-3.1.2-5],
+// [MQTT-3.1.2-23], [MQTT-4.5.0-1].
 #[test]
 fn a_resumed_session_gets_its_queue_in_order_and_no_qos_0() {
     in_both(|world, version| {
@@ -91,6 +95,7 @@ fn a_resumed_session_gets_its_queue_in_order_and_no_qos_0() {
     });
 }
 
+// Shows 3.1.1: [MQTT-3.1.2-6], [MQTT-3.1.4-3]; 5.0: [MQTT-3.1.2-4], [MQTT-3.1.4-4].
 #[test]
 fn a_clean_start_gets_nothing_and_ends_the_subscription() {
     in_both(|world, version| {
@@ -102,6 +107,7 @@ fn a_clean_start_gets_nothing_and_ends_the_subscription() {
     });
 }
 
+// Shows 3.1.1: [MQTT-3.3.1-1], [MQTT-4.4.0-1], [MQTT-4.6.0-6]; 5.0: [MQTT-3.3.1-1], [MQTT-4.4.0-1].
 #[test]
 fn what_is_in_flight_goes_out_again_as_duplicate_in_order() {
     in_both(|world, version| {
@@ -120,6 +126,7 @@ fn what_is_in_flight_goes_out_again_as_duplicate_in_order() {
     });
 }
 
+// Shows 3.1.1: [MQTT-4.3.3-1], [MQTT-4.4.0-1]; 5.0: [MQTT-4.3.3-5], [MQTT-4.3.3-6], [MQTT-4.4.0-1].
 #[test]
 fn a_qos_2_message_that_was_received_is_only_released_again() {
     in_both(|world, version| {
@@ -139,6 +146,7 @@ fn a_qos_2_message_that_was_received_is_only_released_again() {
     });
 }
 
+// Shows 3.1.1: [MQTT-4.3.3-2]; 5.0: [MQTT-4.3.3-10].
 #[test]
 fn a_repeated_qos_2_publish_is_routed_once_even_over_a_reconnect() {
     in_both(|world, version| {
@@ -160,6 +168,7 @@ fn a_repeated_qos_2_publish_is_routed_once_even_over_a_reconnect() {
     });
 }
 
+// Shows 3.1.1: [MQTT-4.1.0-2]; 5.0: [MQTT-4.1.0-2].
 #[test]
 fn a_session_without_expiry_ends_with_its_connection() {
     in_both(|world, version| {
@@ -172,6 +181,7 @@ fn a_session_without_expiry_ends_with_its_connection() {
     });
 }
 
+// Shows 5.0: [MQTT-3.1.2-23], [MQTT-4.1.0-1], [MQTT-4.1.0-2].
 #[test]
 fn a_session_ends_when_its_expiry_has_passed() {
     for (version, expiry_s) in
@@ -217,6 +227,7 @@ fn a_longer_expiry_than_the_limit_is_cut_and_said() {
     assert!(world.view("c1").is_none());
 }
 
+// Shows 3.1.1: [MQTT-3.1.3-6]; 5.0: [MQTT-3.1.3-6], [MQTT-3.1.3-7], [MQTT-3.2.2-16].
 #[test]
 fn a_client_without_id_is_given_one_where_the_version_allows() {
     let mut world = World::open(1);

@@ -49,6 +49,7 @@ fn a_will_takes_the_publish_prefix() {
     assert_eq!(world.messages(bob), ["site/w q1: gone"]);
 }
 
+// Shows 3.1.1: [MQTT-3.1.2-8], [MQTT-3.14.4-3]; 5.0: [MQTT-3.1.2-8], [MQTT-3.14.4-3].
 #[test]
 fn a_lost_connection_sends_the_will_and_a_normal_disconnect_drops_it() {
     for version in BOTH {
@@ -81,6 +82,7 @@ fn a_protocol_error_sends_the_will() {
     }
 }
 
+// Shows 5.0: [MQTT-3.1.2-8], [MQTT-3.1.3-9].
 #[test]
 fn a_delayed_will_waits_and_is_not_sent_if_the_session_goes_on_in_time() {
     for (waited_s, is_back, sent) in [(9, false, 0), (10, false, 1), (9, true, 0)] {
@@ -96,6 +98,7 @@ fn a_delayed_will_waits_and_is_not_sent_if_the_session_goes_on_in_time() {
     }
 }
 
+// Shows 5.0: [MQTT-3.1.2-8].
 #[test]
 fn a_delayed_will_is_sent_at_the_latest_when_the_session_ends() {
     let (mut world, bob) = with_listener(1);
@@ -125,6 +128,7 @@ fn a_takeover_sends_the_will_unless_it_waits_and_the_session_goes_on() {
     }
 }
 
+// Shows 3.1.1: [MQTT-3.1.2-17]; 5.0: [MQTT-3.1.2-15].
 #[test]
 fn a_will_expires_as_a_message_and_may_be_retained() {
     let mut world = World::open(1);

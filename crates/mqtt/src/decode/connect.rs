@@ -25,8 +25,8 @@ fn version(body: &mut Reader<'_>) -> Result<ProtocolVersion, DecodeError> {
         ("MQTT", 4) => Ok(ProtocolVersion::V311),
         ("MQIsdp", 3) => Ok(ProtocolVersion::V31),
         // [MQTT-3.1.2-1] Another name: the peer hardly speaks MQTT, so it is answered as the oldest
-        // would be. [MQTT-3.1.2-2] Another level: told in the form of the nearest version known.
-        ("MQTT", 6..) => Err(unacceptable(ProtocolVersion::V5, "protocol level is unknown")),
+        // would be. [MQTT-3.1.2-2] Another level: 3.1.1 demands its return code 1, where 5.0 leaves the
+        // answer to the server.
         ("MQTT" | "MQIsdp", _) => {
             Err(unacceptable(ProtocolVersion::V311, "protocol level is unknown"))
         }

@@ -152,6 +152,7 @@ mod tests {
         check(message(), ProtocolVersion::V31, expected);
     }
 
+    // Shows 3.1.1: [MQTT-2.3.1-5]; 5.0: [MQTT-2.2.1-2].
     #[test]
     fn without_an_identifier_a_message_is_sent_once() {
         let message = OutgoingPublish { packet_id: None, ..message() };

@@ -33,6 +33,8 @@ fn resent(outbound: &mut Outbound<&'static str>) -> Vec<String> {
     result
 }
 
+// Shows 3.1.1: [MQTT-2.3.1-4], [MQTT-4.3.2-1], [MQTT-4.3.3-1]; 5.0: [MQTT-2.2.1-4], [MQTT-4.3.2-1],
+// [MQTT-4.3.3-1].
 #[test]
 fn identifiers_are_given_in_order_and_not_while_in_use() {
     let mut outbound = sent(65_535, &["1a", "1b", "1c"]);
@@ -45,6 +47,7 @@ fn identifiers_are_given_in_order_and_not_while_in_use() {
     assert_eq!(outbound.len(), 65_535);
 }
 
+// Shows 5.0: [MQTT-3.3.4-9], [MQTT-4.9.0-2].
 #[test]
 fn no_more_is_sent_than_the_client_takes() {
     let mut outbound = sent(2, &["1a", "2b"]);
@@ -57,6 +60,7 @@ fn no_more_is_sent_than_the_client_takes() {
     assert!(outbound.has_room());
 }
 
+// Shows 5.0: [MQTT-4.4.0-2].
 #[test]
 fn a_pubrec_with_an_error_ends_the_exchange_and_frees_identifier_and_room() {
     let mut outbound = sent(1, &["2a"]);
@@ -136,6 +140,7 @@ fn a_release_sent_again_takes_no_room() {
     assert_eq!(outbound.send(AtLeastOnce, "1c"), Err("1c"), "1b still takes the room");
 }
 
+// Shows 3.1.1: [MQTT-2.3.1-4]; 5.0: [MQTT-2.2.1-4].
 #[test]
 fn what_was_withdrawn_keeps_its_identifier_until_acknowledged() {
     let mut outbound = sent(2, &["1secret", "2secret"]);

@@ -116,6 +116,8 @@ pub(crate) struct IntakeLimits {
     pub(crate) connect_timeout: Duration,
     /// Largest CONNECT, in bytes.
     pub(crate) connect_packet_size_max: u32,
+    /// Bytes of all large CONNECTs of those who are not logged in.
+    pub(crate) connect_bytes_max: usize,
     /// Connections that are not logged in yet.
     pub(crate) pending_connections_max: usize,
     /// Connections of one source address that have not sent their CONNECT yet.
@@ -133,7 +135,8 @@ impl Default for IntakeLimits {
         Self {
             handshake_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(10),
-            connect_packet_size_max: 16 * 1024,
+            connect_packet_size_max: 256 * 1024,
+            connect_bytes_max: 16 << 20,
             pending_connections_max: 2000,
             pending_per_source_max: 1000,
             connections_per_source_max: 0,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use access::UserName;
 use admin::AuthenticationMode;
-use broker::{DeniedPublish, Persistence, QueueFull};
+use broker::{DeniedPublish, PayloadFormat, Persistence, QueueFull, ResponseInformation};
 use tracing::Level;
 
 use super::slot::Word;
@@ -134,6 +134,35 @@ impl Word for DeniedPublish {
     }
 }
 
+impl Word for PayloadFormat {
+    fn allowed(&self) -> String {
+        words(&PAYLOAD_FORMAT)
+    }
+
+    fn set(&mut self, text: &str) -> Result<(), String> {
+        choose(self, text, &PAYLOAD_FORMAT)
+    }
+
+    fn text(&self) -> Option<String> {
+        word_of(*self, &PAYLOAD_FORMAT)
+    }
+}
+
+impl Word for Option<ResponseInformation> {
+    fn allowed(&self) -> String {
+        "topic, with ${username} and ${clientId}".to_owned()
+    }
+
+    fn set(&mut self, text: &str) -> Result<(), String> {
+        *self = Some(ResponseInformation::parse(text).map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
+    fn text(&self) -> Option<String> {
+        self.as_ref().map(|it| it.as_str().to_owned())
+    }
+}
+
 impl Word for Option<UserName> {
     fn allowed(&self) -> String {
         "name of a user".to_owned()
@@ -209,3 +238,5 @@ const QUEUE_FULL: [(&str, QueueFull); 2] =
     [("drop-oldest", QueueFull::DropOldest), ("drop-newest", QueueFull::DropNewest)];
 const DENIED_PUBLISH: [(&str, DeniedPublish); 2] =
     [("drop", DeniedPublish::Drop), ("close", DeniedPublish::Close)];
+const PAYLOAD_FORMAT: [(&str, PayloadFormat); 2] =
+    [("pass", PayloadFormat::Pass), ("check", PayloadFormat::Check)];

@@ -35,6 +35,8 @@ struct Places {
     /// In a TLS handshake, by the time in milliseconds from which on they count as silent, and by age.
     busy: BTreeMap<(u64, u64), Silent>,
     sources: HashMap<Source, OfSource>,
+    /// Of large CONNECTs.
+    connect_bytes: usize,
 }
 
 struct Silent {
@@ -47,6 +49,7 @@ struct Silent {
 struct OfSource {
     silent: BTreeSet<u64>,
     connections: usize,
+    connect_bytes: usize,
 }
 
 /// Where connections come from, as far as bounds go: one IPv4 address, or the /64 that one IPv6 site has.
@@ -59,6 +62,8 @@ pub(crate) struct Ticket {
     number: u64,
     source: Source,
     stage: Stage,
+    /// Of a large CONNECT.
+    connect_bytes: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -126,7 +131,8 @@ impl Intake {
         places.silent.insert(number, Silent { source, task: None });
         places.sources.entry(source).or_default().silent.insert(number);
         drop(guard);
-        Some(Ticket { intake: Arc::clone(self), number, source, stage: Stage::Silent })
+        let intake = Arc::clone(self);
+        Some(Ticket { intake, number, source, stage: Stage::Silent, connect_bytes: 0 })
     }
 
     /// Names the task that serves a silent connection, so that it can be displaced.
@@ -186,6 +192,27 @@ impl Places {
         }
     }
 
+    /// Takes room for a large CONNECT. Who is alone gets it whatever the size, so that no limit shuts anybody out for
+    /// good; and no source can keep all of it from the others.
+    fn take_room(&mut self, source: Source, bytes: usize, bytes_max: usize) -> bool {
+        let of_source = self.sources.entry(source).or_default();
+        let fits = |taken: usize, max: usize| taken == 0 || taken.saturating_add(bytes) <= max;
+        let is_free = fits(self.connect_bytes, bytes_max)
+            && fits(of_source.connect_bytes, bytes_max / SHARE_OF_SOURCE);
+        if is_free {
+            self.connect_bytes = self.connect_bytes.saturating_add(bytes);
+            of_source.connect_bytes = of_source.connect_bytes.saturating_add(bytes);
+        }
+        is_free
+    }
+
+    fn leave_room(&mut self, source: Source, bytes: usize) {
+        self.connect_bytes = self.connect_bytes.saturating_sub(bytes);
+        if let Some(of_source) = self.sources.get_mut(&source) {
+            of_source.connect_bytes = of_source.connect_bytes.saturating_sub(bytes);
+        }
+    }
+
     fn leave_source(&mut self, source: Source) {
         if let Some(of_source) = self.sources.get_mut(&source) {
             of_source.connections = of_source.connections.saturating_sub(1);
@@ -211,6 +238,18 @@ impl Ticket {
         }
     }
 
+    /// Waits until there is room for a CONNECT as large as this, and takes it until the client is logged in.
+    pub(crate) async fn reserve(&mut self, bytes: usize) {
+        if self.connect_bytes > 0 {
+            return;
+        }
+        let bytes_max = self.intake.limits.connect_bytes_max;
+        while !self.intake.places.lock().take_room(self.source, bytes, bytes_max) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        self.connect_bytes = bytes;
+    }
+
     /// The CONNECT is complete.
     pub(crate) fn spoke(&mut self) {
         if self.stage != Stage::LoggedIn {
@@ -223,6 +262,7 @@ impl Ticket {
     pub(crate) fn logged_in(&mut self) {
         self.leave_pending();
         self.stage = Stage::LoggedIn;
+        self.connect_bytes = 0;
     }
 
     fn leave_pending(&self) {
@@ -232,6 +272,7 @@ impl Ticket {
         let mut places = self.intake.places.lock();
         places.spoke(self.number, self.source, self.stage);
         places.pending = places.pending.saturating_sub(1);
+        places.leave_room(self.source, self.connect_bytes);
         drop(places);
         self.intake.left.notify_one();
     }
@@ -259,6 +300,8 @@ impl Source {
 /// How long a TLS handshake may take before the connection may be made to leave for another.
 const PATIENCE_MS: u64 = 2000;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// One source may have this part of the room for large CONNECTs.
+const SHARE_OF_SOURCE: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -331,6 +374,43 @@ mod tests {
         assert_eq!(silent(&intake), [0, 2]);
         let _fourth = intake.enter(address("10.0.0.4"));
         assert_eq!(silent(&intake), [2, 3]);
+    }
+
+    #[test]
+    fn large_connects_share_a_room_that_no_source_has_for_itself() {
+        let mut places = Places::default();
+        let [one, two, three, four, five] =
+            ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]
+                .map(|it| Source::of(address(it)));
+        let mut take = |source, bytes| places.take_room(source, bytes, 100);
+        assert!(take(one, 20), "the first");
+        assert!(!take(one, 20), "more than a quarter");
+        assert!(take(one, 5), "up to a quarter");
+        assert!(take(two, 60), "one CONNECT is taken whatever its share");
+        assert!(take(three, 10) && !take(four, 10), "up to all of it");
+        places.leave_room(two, 60);
+        assert!(places.take_room(four, 50, 100));
+        assert!(!places.take_room(five, 200, 100));
+        for (source, bytes) in [(one, 25), (three, 10), (four, 50)] {
+            places.leave_room(source, bytes);
+        }
+        assert!(places.take_room(five, 200, 100), "nobody is shut out for good");
+    }
+
+    #[tokio::test]
+    async fn a_large_connect_waits_for_its_room_and_leaves_it_with_the_login() {
+        let limits = IntakeLimits { connect_bytes_max: 100, ..IntakeLimits::default() };
+        let intake = Intake::new(limits);
+        let mut first = intake.enter(address("10.0.0.1")).unwrap();
+        let mut second = intake.enter(address("10.0.0.2")).unwrap();
+        first.reserve(80).await;
+        first.reserve(80).await;
+        assert!(tokio::time::timeout(Duration::ZERO, second.reserve(30)).await.is_err());
+        first.logged_in();
+        assert!(tokio::time::timeout(Duration::ZERO, second.reserve(30)).await.is_ok());
+        assert_eq!(intake.places.lock().connect_bytes, 30);
+        drop((first, second));
+        assert_eq!(intake.places.lock().connect_bytes, 0);
     }
 
     #[test]

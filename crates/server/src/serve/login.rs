@@ -20,7 +20,7 @@ use super::inbox::{Inbox, Newcomer, Order};
 use super::intake::{Intake, Ticket};
 use super::metrics::Metrics;
 use super::transport::Transport;
-use super::{farewell, refusal, report};
+use super::{enhanced, farewell, refusal, report};
 
 /// What every login needs.
 pub(crate) struct Front {
@@ -66,7 +66,7 @@ pub(crate) async fn admit(socket: TcpStream, visitor: Visitor, door: Arc<Door>, 
     let deadline = Instant::now() + limits.connect_timeout;
     let Some(entered) = door.pass(socket, visitor, &front, deadline).await else { return };
     let (mut transport, mut visitor) = (entered.transport, entered.visitor);
-    let reading = read_connect(&mut transport, limits.connect_packet_size_max);
+    let reading = read_connect(&mut transport, &mut visitor.ticket, limits.connect_packet_size_max);
     let read = match tokio::time::timeout_at(entered.deadline, reading).await {
         Ok(read) => read,
         Err(_) => Err(NoConnect::TooSlow),
@@ -98,6 +98,7 @@ pub(crate) async fn admit(socket: TcpStream, visitor: Visitor, door: Arc<Door>, 
 /// Reads the CONNECT. Also gives what came behind it.
 async fn read_connect(
     transport: &mut Transport,
+    ticket: &mut Ticket,
     packet_size_max: u32,
 ) -> Result<(Box<Connect>, Vec<u8>), NoConnect> {
     let limits = DecodeLimits { packet_size_max };
@@ -110,9 +111,14 @@ async fn read_connect(
             Ok(None) => {}
             Err(error) => return Err(NoConnect::Refused(error)),
         }
-        // The decoder refuses what is too long as soon as the length is in, so this cannot grow without bound.
+        // The decoder refuses what is too long as soon as the length is in, so this cannot grow without bound;
+        // and what is large takes a part of what all such have together.
         let start = input.len();
-        input.resize(start.saturating_add(FIRST_READ_BYTES), 0);
+        let missing = mqtt::announced_length(&input).unwrap_or_default().saturating_sub(start);
+        if start.saturating_add(missing) > SMALL_CONNECT_BYTES {
+            ticket.reserve(start.saturating_add(missing)).await;
+        }
+        input.resize(start.saturating_add(missing.clamp(FIRST_READ_BYTES, READ_BYTES_MAX)), 0);
         let room = input.get_mut(start..).unwrap_or_default();
         match poll_fn(|context| transport.poll_read(context, room)).await {
             Ok(0) => return Err(NoConnect::Lost(std::io::ErrorKind::UnexpectedEof.into())),
@@ -142,7 +148,7 @@ async fn log_in(
                 listener: &visitor.listener,
                 reason: &reason,
             });
-            let last = refusal::connack(connect.version, code);
+            let last = refusal::Hearer::of(&connect).connack(code);
             return farewell::say(transport, &last).await;
         }
     };
@@ -179,6 +185,12 @@ async fn judge(
     if connect.is_client_id_missing() {
         let reason = "no client id, and no clean session";
         return Err((ReasonCode::ClientIdentifierNotValid, reason.to_owned()));
+    }
+    // [MQTT-4.12.0-1] Before any password: who wants another way to prove itself may have none.
+    if let Some(name) = &connect.properties.authentication_method {
+        let reason = "there is no such authentication method".to_owned();
+        return enhanced::method(name)
+            .map_or(Err((ReasonCode::BadAuthenticationMethod, reason)), |method| match method {});
     }
     // A full broker says so before it pays for a password hash.
     if front.hub.connections() >= front.hub.limits().connections_max {
@@ -222,9 +234,14 @@ fn word(code: ReasonCode) -> &'static str {
         ReasonCode::ServerBusy => "busy",
         ReasonCode::QuotaExceeded => "full",
         ReasonCode::ClientIdentifierNotValid => "client_id",
+        ReasonCode::BadAuthenticationMethod => "method",
         _ => "other",
     }
 }
 
 /// Most CONNECT packets fit.
 const FIRST_READ_BYTES: usize = 512;
+/// Of a CONNECT whose length is known.
+const READ_BYTES_MAX: usize = 16 * 1024;
+/// Every connection may take as much as this for its CONNECT.
+const SMALL_CONNECT_BYTES: usize = 4 * 1024;

@@ -9,6 +9,7 @@ mod clients;
 mod clock;
 mod data_dir;
 mod door;
+mod enhanced;
 mod entrances;
 mod error;
 mod farewell;

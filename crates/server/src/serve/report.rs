@@ -108,6 +108,7 @@ fn refused(refusal: &Refusal) {
     let reason = match &refusal.reason {
         RefusalReason::Denied(denial) => denial.to_string(),
         RefusalReason::Limit(limit) => format!("{limit} is reached"),
+        RefusalReason::PayloadFormat => "the payload is not UTF-8 as it says".to_owned(),
     };
     tracing::warn!(
         user, client_id, %address, action = ?refusal.action, topic = &*refusal.topic,

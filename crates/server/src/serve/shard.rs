@@ -92,7 +92,7 @@ impl Shard {
     /// Takes in a client that has proven who it is.
     fn adopt(self: &Rc<Self>, newcomer: Newcomer) {
         let Newcomer { detached, rest, authenticated, attach, ticket, identity } = newcomer;
-        let version = attach.connect.version;
+        let hearer = refusal::Hearer::of(&attach.connect);
         let name = report::Newcoming::new(&authenticated, &attach);
         let Ok(transport) = Transport::adopt(detached) else {
             tracing::warn!("a connection was lost: the shard's runtime cannot take it");
@@ -117,7 +117,7 @@ impl Shard {
             }
             Err(refused) => {
                 report::attach_refused(&name, &refused);
-                let last = refusal::connack(version, refused.reason);
+                let last = hearer.connack(refused.reason);
                 let leaving = Rc::clone(&self.leaving);
                 tokio::task::spawn_local(async move {
                     farewell::say(transport, &last).await;

@@ -38,6 +38,7 @@ fn check(
 const NAMES: [Option<&str>; 4] = [None, Some(""), Some("stranger"), Some("machine")];
 const PASSWORDS: [Option<&str>; 4] = [None, Some(""), Some(OTHER_PASSWORD), Some(PASSWORD)];
 
+// Shows 5.0: [MQTT-3.1.4-2].
 #[test]
 fn absent_empty_wrong_and_right_differ_in_all_sixteen_combinations() {
     let broker = without_locks(setup()).start();

@@ -17,6 +17,7 @@ fn by(version: Version, client_id: &str) -> testkit::Login<'_> {
     login(version, client_id).user("machine", PASSWORD)
 }
 
+// Shows 3.1.1: [MQTT-4.1.0-1]; 5.0: [MQTT-3.1.2-23].
 #[test]
 fn what_was_confirmed_is_there_after_a_kill() {
     for durability in ["fsync", "buffered"] {

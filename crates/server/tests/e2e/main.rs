@@ -14,6 +14,7 @@ mod audit;
 mod availability;
 mod bench;
 mod certificates;
+mod conformance;
 mod crash;
 mod credentials;
 mod documents;

@@ -206,6 +206,7 @@ fn is_gone(broker: &BrokerProcess, user: &str) {
     });
 }
 
+// Shows 3.1.1: [MQTT-4.7.2-1]; 5.0: [MQTT-4.7.2-1].
 #[test]
 fn nobody_publishes_to_a_dollar_topic_and_a_wildcard_does_not_read_one() {
     let broker = broker_with_machine(&["--allow", "readWrite:#"]);

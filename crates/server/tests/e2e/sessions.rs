@@ -4,6 +4,7 @@ use testkit::{Outcome, Version, login, wire::Publish};
 
 use crate::support::{OTHER_PASSWORD, PASSWORD, admin, broker_with_machine, setup};
 
+// Shows 3.1.1: [MQTT-3.1.3-2]; 5.0: [MQTT-3.1.3-2].
 #[test]
 fn a_session_belongs_to_its_user_and_nobody_else_resumes_wipes_or_ends_it() {
     let broker = broker_with_machine(&["--allow", "read:a/#"]);
@@ -36,6 +37,7 @@ fn a_session_belongs_to_its_user_and_nobody_else_resumes_wipes_or_ends_it() {
     }
 }
 
+// Shows 3.1.1: [MQTT-3.1.4-2]; 5.0: [MQTT-3.1.4-3].
 #[test]
 fn the_own_session_is_taken_over() {
     let broker = broker_with_machine(&[]);
@@ -73,6 +75,7 @@ fn a_refused_login_has_no_effect_on_any_session() {
     }
 }
 
+// Shows 3.1.1: [MQTT-3.1.2-6]; 5.0: [MQTT-3.1.2-4].
 #[test]
 fn clean_start_begins_anew_and_expiry_zero_keeps_nothing() {
     let broker = setup().start();

@@ -64,6 +64,7 @@ fn scene() -> Scene {
     scene
 }
 
+// Shows 3.1.1: [MQTT-6.0.0-2]; 5.0: [MQTT-6.0.0-2].
 #[test]
 fn mqtt_6_0_0_2_packets_may_span_frames_and_share_them() {
     let scene = scene();
@@ -91,6 +92,7 @@ fn mqtt_6_0_0_2_packets_may_span_frames_and_share_them() {
     }
 }
 
+// Shows 3.1.1: [MQTT-6.0.0-1]; 5.0: [MQTT-6.0.0-1].
 #[test]
 fn mqtt_6_0_0_1_a_text_frame_closes() {
     let scene = scene();
@@ -100,6 +102,7 @@ fn mqtt_6_0_0_1_a_text_frame_closes() {
     assert_eq!(u16::from(frame.code), 1003);
 }
 
+// Shows 3.1.1: [MQTT-6.0.0-3], [MQTT-6.0.0-4]; 5.0: [MQTT-6.0.0-3], [MQTT-6.0.0-4].
 #[test]
 fn mqtt_6_0_0_3_only_the_subprotocol_mqtt_at_its_path_opens() {
     let scene = scene();

@@ -18,6 +18,7 @@ use crate::connection::{Connection, PermitCache};
 use crate::detach::{Ending, WillFate};
 use crate::engine::{Engine, Shard};
 use crate::gate;
+use crate::held_will::HeldWill;
 use crate::hub::STORAGE;
 use crate::identity::{
     ClientName, ConnectionId, Peer, SessionIdentity, SessionKey, SessionKeyRef, SessionRef,
@@ -88,7 +89,7 @@ impl Engine {
     pub fn attach(
         &mut self,
         proof: Authenticated,
-        attach: Attach,
+        mut attach: Attach,
         now: Timestamp,
     ) -> Result<ConnectionId, AttachRefused> {
         self.take_policy(now);
@@ -104,6 +105,7 @@ impl Engine {
         let key = SessionKey { user: proof.user_id(), client_id };
         let former =
             self.shard.sessions.find(&SessionKeyRef { user: key.user, client_id: &key.client_id });
+        let will = self.hold_will(attach.connect.will.take(), former)?;
         self.enter(key.user, former)?;
         let client = Arc::new(ClientName {
             user: key.user,
@@ -116,7 +118,8 @@ impl Engine {
         let (place, session_present) = self.open_session(former, opening, now);
         let place = place.ok_or_else(|| refused_by_limit("sessions_max"))?;
         let connack = ConnAck { session_present, ..connack };
-        Ok(self.connect(place, *attach.connect, connack, now))
+        let promised = Promised { connack, will };
+        Ok(self.connect(place, &attach.connect, promised, now))
     }
 
     /// Flaws 10 and 11: all that can refuse a CONNECT comes before anything happens to a session.
@@ -152,6 +155,18 @@ impl Engine {
             }
         }
         Ok(rights)
+    }
+
+    /// Takes the room that the will needs; that of the session's former will is as good as free.
+    fn hold_will(
+        &self,
+        will: Option<Will>,
+        former: Option<SessionRef>,
+    ) -> Result<Option<HeldWill>, AttachRefused> {
+        let Some(will) = will else { return Ok(None) };
+        let former = former.and_then(|place| self.shard.sessions.get(place)?.will.as_ref());
+        let held = HeldWill::new(will, former, &self.shard.hub);
+        held.map(Some).ok_or_else(|| refused_by_limit("will_bytes_max"))
     }
 
     /// Takes the places the connection and, if it is new, its session need.
@@ -222,14 +237,15 @@ impl Engine {
     fn connect(
         &mut self,
         place: SessionRef,
-        connect: Connect,
-        connack: ConnAck,
+        connect: &Connect,
+        promised: Promised,
         now: Timestamp,
     ) -> ConnectionId {
+        let Promised { connack, will } = promised;
         let session_present = connack.session_present;
         let limits = self.shard.hub.limits().clone();
         let id = self.shard.sessions.next_connection_id(place);
-        let connection = open_connection(id, &connect, &limits, now);
+        let connection = open_connection(id, connect, &limits, now);
         let version = connect.version;
         let Shard { sessions, round, timers, .. } = &mut self.shard;
         let Some(session) = sessions.get_mut(place) else { return id };
@@ -243,7 +259,7 @@ impl Engine {
         session.disconnected_at = None;
         session.is_overflow_reported = false;
         let had_will = session.will.is_some();
-        session.will = connect.will.map(Arc::new);
+        session.will = will;
         let has_will = session.will.is_some();
         // Before 5.0 there is no Receive Maximum to keep to.
         let receive_max = if version.is_v5() { limits.receive_max.get() } else { u16::MAX };
@@ -266,6 +282,12 @@ impl Engine {
         self.shard.resume_deliveries(place, now);
         id
     }
+}
+
+/// What the connection is told, and what is kept for its end.
+struct Promised {
+    connack: ConnAck,
+    will: Option<HeldWill>,
 }
 
 /// What a new session is made of.

@@ -7,6 +7,7 @@ use mqtt::{Disconnect, Packet, Qos, ReasonCode, Timestamp};
 
 use crate::connection::Connection;
 use crate::engine::{Engine, Shard};
+use crate::held_will::HeldWill;
 use crate::identity::{ConnectionId, SessionRef};
 use crate::record::Record;
 use crate::report::{DisconnectCause, DropRule, Report, SessionEnd};
@@ -266,7 +267,7 @@ impl Shard {
             return;
         }
         let key = session.identity.key.clone();
-        self.round.persist(match session.will.clone() {
+        self.round.persist(match session.will.as_ref().map(HeldWill::share) {
             Some(will) => Record::WillPut { key, will, due: session.will_due },
             None => Record::WillRemove(key),
         });

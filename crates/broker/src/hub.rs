@@ -25,6 +25,7 @@ pub struct Hub {
     pub(crate) retained: RetainedStore,
     hash_seed: u64,
     connections: AtomicUsize,
+    will_bytes: AtomicUsize,
     is_storage_failing: AtomicBool,
     sessions: Mutex<SessionCounts>,
 }
@@ -65,6 +66,7 @@ impl Hub {
             table: SubscriptionTable::new(),
             hash_seed,
             connections: AtomicUsize::new(0),
+            will_bytes: AtomicUsize::new(0),
             is_storage_failing: AtomicBool::new(false),
             sessions: Mutex::new(SessionCounts::default()),
         })
@@ -133,6 +135,21 @@ impl Hub {
 
     pub(crate) fn leave_connection(&self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Bytes of the wills of all sessions.
+    #[must_use]
+    pub fn will_bytes(&self) -> usize {
+        self.will_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts a will, and says what there was before.
+    pub(crate) fn enter_will(&self, bytes: usize) -> usize {
+        self.will_bytes.fetch_add(bytes, Ordering::Relaxed)
+    }
+
+    pub(crate) fn leave_will(&self, bytes: usize) {
+        self.will_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Takes a place for a session of this user, if one is left.

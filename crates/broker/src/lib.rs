@@ -22,6 +22,7 @@ mod detach;
 mod effect;
 mod engine;
 mod gate;
+mod held_will;
 mod hub;
 mod identity;
 mod limits;

@@ -44,6 +44,8 @@ pub struct Limits {
     pub retained_messages_max: usize,
     /// Bytes the retained store holds. Full: the message is routed but not retained.
     pub retained_bytes_max: usize,
+    /// Bytes of the wills of all sessions. Full: a CONNECT with a will is refused with 0x97 (3.1.1: 3).
+    pub will_bytes_max: usize,
     /// Retained messages that wait for one connection's outbox after its SUBSCRIBE. Full: the rest
     /// of that SUBSCRIBE's retained messages is not sent.
     pub retained_backlog_max: usize,
@@ -132,6 +134,7 @@ impl Default for Limits {
             subscriptions_per_session_max: 1_000,
             retained_messages_max: 1_000_000,
             retained_bytes_max: 256 << 20,
+            will_bytes_max: 256 << 20,
             retained_backlog_max: 100_000,
             keep_alive_s_max: 3_600,
             session_expiry_s_max: 7 * 24 * 3_600,

@@ -13,6 +13,7 @@ use topic::{SubscriptionFilter, TopicName};
 
 use crate::engine::Engine;
 use crate::gate;
+use crate::held_will::HeldWill;
 use crate::hub::Hub;
 use crate::identity::{ClientName, SessionIdentity, SessionKey, SessionRef, ShardId, shard_of};
 use crate::message::{Delivery, Message};
@@ -234,7 +235,8 @@ impl Engine {
             Some((will, due)) => {
                 // Its connection ended with the broker.
                 let delay_s = u64::from(will.properties.delay_s);
-                (Some(will), Some(due.unwrap_or(offline_since.plus_s(delay_s))))
+                let due = due.unwrap_or(offline_since.plus_s(delay_s));
+                (Some(HeldWill::restored(will, &self.shard.hub)), Some(due))
             }
             None => (None, None),
         };

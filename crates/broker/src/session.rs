@@ -6,11 +6,12 @@ use std::sync::Arc;
 use access::{AuthMethod, Authenticated, ProvenMethods, Rights};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use mqtt::{Inbound, Outbound, ProtocolVersion, SubscribeOptions, Timestamp, Will};
+use mqtt::{Inbound, Outbound, ProtocolVersion, SubscribeOptions, Timestamp};
 use topic::SubscriptionFilter;
 
 use crate::client_view::{ClientView, SubscriptionView};
 use crate::connection::Connection;
+use crate::held_will::HeldWill;
 use crate::identity::{ClientName, SessionIdentity};
 use crate::limits::{Limits, Persistence, QueueFull};
 use crate::message::Delivery;
@@ -30,7 +31,7 @@ pub(crate) struct Session {
     pub(crate) connected_at: Timestamp,
     pub(crate) disconnected_at: Option<Timestamp>,
     pub(crate) expires_at: Option<Timestamp>,
-    pub(crate) will: Option<Arc<Will>>,
+    pub(crate) will: Option<HeldWill>,
     pub(crate) will_due: Option<Timestamp>,
     pub(crate) subscriptions: HashMap<SubscriptionFilter, Subscription, FixedState>,
     pub(crate) outbound: Outbound<Delivery>,

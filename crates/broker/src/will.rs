@@ -16,12 +16,14 @@ impl Engine {
     /// The connection is gone: the will is sent, or held for its delay.
     pub(crate) fn hold_or_fire_will(&mut self, place: SessionRef, now: Timestamp) {
         let Some(session) = self.shard.sessions.get_mut(place) else { return };
-        let Some(will) = session.will.clone() else { return };
-        if will.properties.delay_s == 0 {
+        let Some(delay_s) = session.will.as_ref().map(|will| will.properties.delay_s) else {
+            return;
+        };
+        if delay_s == 0 {
             return self.fire_will(place, now);
         }
         // The end of the session, if it is earlier, sends it too [MQTT-3.1.3-9].
-        let due = now.plus_s(u64::from(will.properties.delay_s));
+        let due = now.plus_s(u64::from(delay_s));
         session.will_due = Some(due);
         self.shard.timers.arm(due, Timer::Will(place));
         self.shard.persist_will(place);

@@ -1,6 +1,7 @@
 //! Wills: judged at CONNECT and again when they are sent; sent when they must be.
 
-use crate::world::{C, Q1, V5, V311, World, lasting, with_will};
+use crate::world::{C, Q1, V5, V311, World, lasting, limits, with_will};
+use broker::Limits;
 use mqtt::{Connect, Disconnect, Packet, ProtocolVersion, ReasonCode};
 
 const BOTH: [ProtocolVersion; 2] = [V311, V5];
@@ -113,6 +114,36 @@ fn a_delayed_will_is_sent_at_the_latest_when_the_session_ends() {
     world.lose(ann);
     world.connect("ann", "c1", V5);
     assert_eq!(world.messages(bob), ["w q1: gone"], "by a clean start");
+}
+
+#[test]
+fn wills_share_their_room_and_give_it_back_whatever_becomes_of_them() {
+    for (version, refusal) in [(V311, 3), (V5, 0x97)] {
+        let mut world = World::with(1, Limits { will_bytes_max: 600, ..limits() });
+        world.user("ann", &["allow readWrite #"]);
+        let will = |id: &str| with_will(lasting(version, id), "w", 0);
+        let one = world.connect_with("ann", will("1"));
+        world.connect_with("ann", will("2"));
+        let taken = world.hub.will_bytes();
+        assert_eq!(world.try_connect("ann", will("3")), Err(refusal));
+        assert_eq!(world.hub.will_bytes(), taken, "a refused one takes nothing");
+        assert!(world.view("3").is_none());
+        world.connect("ann", "3", version);
+        // Its own former will is no reason to refuse a client.
+        world.connect_with("ann", will("2"));
+        assert_eq!(world.hub.will_bytes(), taken);
+        world.lose(one);
+        world.connect_with("ann", will("3"));
+        assert_eq!(world.hub.will_bytes(), taken, "a will that was sent left its room");
+        let three = world.connect_with("ann", will("3"));
+        world.disconnect(three);
+        assert_eq!(world.hub.will_bytes(), taken / 2, "and one that was not");
+        let user = world.proof("ann").user_id();
+        let now = world.now;
+        assert!(world.engines[0].kick(user, "2", ReasonCode::AdministrativeAction, now));
+        world.run();
+        assert_eq!(world.hub.will_bytes(), 0);
+    }
 }
 
 #[test]

@@ -179,6 +179,8 @@ pub(super) static KEYS: &[Key] = &[
         "Retained messages. Full: a message is routed but not retained."),
     bounded("limits", "retained_bytes_max", (0, BYTES.1), |c| Slot::Whole(&mut c.broker.retained_bytes_max),
         "Bytes of all retained messages. Full: a message is routed but not retained."),
+    bounded("limits", "will_bytes_max", BYTES, |c| Slot::Whole(&mut c.broker.will_bytes_max),
+        "Bytes of the wills of all sessions. Full: a CONNECT with a will is refused with 0x97 (3.1.1: 3)."),
     bounded("limits", "retained_backlog_max", COUNT, |c| Slot::Whole(&mut c.broker.retained_backlog_max),
         "Retained messages waiting for one connection after its SUBSCRIBE. Full: the rest of them is not sent."),
     bounded("limits", "keep_alive_s_max", (0, 65_535), |c| Slot::Whole(&mut c.broker.keep_alive_s_max),

@@ -358,6 +358,7 @@ fn every_limit_of_the_engine_has_a_key() {
         retained_messages_max: _,
         retained_bytes_max: _,
         retained_backlog_max: _,
+        will_bytes_max: _,
         keep_alive_s_max: _,
         session_expiry_s_max: _,
         client_id_bytes_max: _,
@@ -374,5 +375,5 @@ fn every_limit_of_the_engine_has_a_key() {
     } = broker::Limits::default();
     let keys_of = |section| KEYS.iter().filter(|key| key.section == section).count();
     let of_intake = 9;
-    assert_eq!(keys_of("limits") - of_intake + keys_of("mqtt"), 28);
+    assert_eq!(keys_of("limits") - of_intake + keys_of("mqtt"), 29);
 }

@@ -73,7 +73,7 @@ fn mqttools_holds_sessions_with_topic_aliases_in_both_directions() {
 
 #[test]
 fn mosquitto_publishes_and_subscribes_with_each_qos_in_both_versions() {
-    if has_library("sh", &["-c", "command -v mosquitto_sub mosquitto_pub"]) {
+    if has_library("sh", &["-c", "command -v mosquitto_sub && command -v mosquitto_pub"]) {
         check_script("sh", "mosquitto_session.sh", &["4", "5"]);
     }
 }

@@ -96,13 +96,24 @@ impl HashCost {
 /// One thread's means of hashing.
 pub(crate) struct Hasher {
     cost: HashCost,
-    /// Kept, since fresh memory for each hash costs thousands of page faults.
+    /// Kept from one hash to the next, since fresh memory for each costs thousands of page faults; given back when
+    /// there has been none for a while.
     memory: Vec<Block>,
 }
 
 impl Hasher {
     pub(crate) fn new(cost: HashCost) -> Hasher {
         Hasher { cost, memory: Vec::new() }
+    }
+
+    /// Gives the memory back until the next hash.
+    pub(crate) fn rest(&mut self) {
+        self.memory = Vec::new();
+    }
+
+    /// Whether there is memory to give back.
+    pub(crate) fn is_rested(&self) -> bool {
+        self.memory.capacity() == 0
     }
 
     /// Makes a hash with a fresh salt, and checks it before it is given out: no hash that would refuse its own password,
@@ -179,6 +190,9 @@ impl Hasher {
         let params = like.cost.params(Some(like.output.len()))?;
         let blocks = params.block_count();
         if self.memory.len() < blocks {
+            if self.memory.capacity() < blocks {
+                self.memory = Vec::with_capacity(blocks.max(MAPPED_BLOCKS_MIN));
+            }
             self.memory.resize(blocks, Block::new());
         }
         let memory = self.memory.get_mut(..blocks).unwrap_or_default();
@@ -239,6 +253,9 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], HashError> {
 }
 
 const SALT_BYTES: usize = 16;
+/// Blocks of 1 KiB. From 32 MiB on the C library always maps memory of its own, which goes back to the system when it
+/// is freed; less it may keep for ever. What is not used of it takes addresses, no memory.
+const MAPPED_BLOCKS_MIN: usize = 33 * 1024;
 /// 256 MiB.
 const MEMORY_KIB_MAX: u32 = 262_144;
 /// Half a second or so.
@@ -269,6 +286,17 @@ mod tests {
         check(b"alice-password\0", None);
         check(b"", None);
         check(b"alice", None);
+    }
+
+    #[test]
+    fn a_hasher_that_rests_holds_no_memory_and_hashes_again() {
+        let mut hasher = Hasher::new(CHEAP);
+        assert!(hasher.is_rested());
+        let hash = hasher.make(b"alice-password").unwrap();
+        assert!(!hasher.is_rested());
+        hasher.rest();
+        assert!(hasher.is_rested());
+        assert_eq!(hasher.verify(b"alice-password", &[parsed(&hash)]), Some(0));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::hash::Hasher;
 use crate::settings::{HashCost, HashPoolLimits};
@@ -74,7 +75,7 @@ impl HashPool {
             std::thread::Builder::new().name(format!("hash-{number}")).spawn(move || {
                 lower_priority(limits.nice);
                 let mut hasher = Hasher::new(cost);
-                while let Some(job) = shared.next() {
+                while let Some(job) = shared.next(&mut hasher) {
                     job(&mut hasher);
                 }
             })?;
@@ -111,8 +112,8 @@ struct Shared {
 }
 
 impl Shared {
-    /// Waits for a job; `None` when the pool is gone.
-    fn next(&self) -> Option<Job> {
+    /// Waits for a job; `None` when the pool is gone. After a while without one the hasher gives its memory back.
+    fn next(&self, hasher: &mut Hasher) -> Option<Job> {
         let mut queue = self.queue.lock();
         loop {
             if let Some(job) = queue.pop() {
@@ -121,10 +122,17 @@ impl Shared {
             if queue.is_closed {
                 return None;
             }
-            self.ready.wait(&mut queue);
+            if hasher.is_rested() {
+                self.ready.wait(&mut queue);
+            } else if self.ready.wait_for(&mut queue, MEMORY_KEPT).timed_out() {
+                MutexGuard::unlocked(&mut queue, || hasher.rest());
+            }
         }
     }
 }
+
+/// How long the memory of a hash is kept for the next one.
+const MEMORY_KEPT: Duration = Duration::from_secs(1);
 
 /// A bounded queue that serves its sources in turn.
 struct FairQueue<S, J> {

@@ -27,7 +27,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     }
     tally.add(tests()?);
     if tally.program("valgrind", programs::is_there("valgrind", &["--version"]), "no counts") {
-        tally.check("instructions of a permission check", instructions::run);
+        tally.check("instructions of a permission check and of a message", instructions::run);
     }
     if fuzz::is_possible() {
         tally.check("fuzz smoke", || fuzz::run(FUZZ_SMOKE_SECONDS));

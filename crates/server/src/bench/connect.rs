@@ -61,6 +61,7 @@ pub(super) fn result(
         refused: outcome.refused,
         failed: outcome.failed,
         repeated: outcome.repeated,
+        resumed: outcome.resumed,
         elapsed_us: outcome.elapsed_us,
         logins_per_second: per_second(outcome.logins, outcome.elapsed_us),
         latency: outcome.latency.percentiles(),

@@ -11,12 +11,13 @@ use mqtt::{
 use topic::SubscriptionFilter;
 
 use super::BenchError;
+use super::line::Line;
 use super::target::Account;
 
 /// A connection that is logged in.
 #[derive(Debug)]
 pub(super) struct Dialog {
-    stream: TcpStream,
+    line: Line,
     version: ProtocolVersion,
     /// Unacknowledged messages the broker takes from this client.
     pub(super) receive_maximum: u16,
@@ -28,8 +29,9 @@ impl Dialog {
         let stream = TcpStream::connect(account.address)
             .map_err(BenchError::io(format!("`{}`", account.address)))?;
         stream.set_read_timeout(Some(ANSWER_TIME_MAX)).map_err(BenchError::io("socket"))?;
+        let line = Line::new(stream, account.tls.as_ref()).map_err(BenchError::io("TLS"))?;
         let mut dialog =
-            Dialog { stream, version: account.version, receive_maximum: RECEIVE_MAXIMUM_DEFAULT };
+            Dialog { line, version: account.version, receive_maximum: RECEIVE_MAXIMUM_DEFAULT };
         let connack = dialog.ask(&account.connect(name), |packet| match packet {
             Packet::ConnAck(connack) => Some(*connack),
             _ => None,
@@ -68,8 +70,8 @@ impl Dialog {
         Ok(())
     }
 
-    pub(super) fn into_stream(self) -> TcpStream {
-        self.stream
+    pub(super) fn into_line(self) -> Line {
+        self.line
     }
 
     /// Sends a packet and waits for the answer that `pick` takes.
@@ -78,11 +80,11 @@ impl Dialog {
         bytes: &[u8],
         pick: impl Fn(Packet<'_>) -> Option<T>,
     ) -> Result<T, BenchError> {
-        self.stream.write_all(bytes).map_err(BenchError::io("send"))?;
+        self.line.write_all(bytes).map_err(BenchError::io("send"))?;
         let mut input = Vec::new();
         loop {
             let mut room = [0; 512];
-            let length = self.stream.read(&mut room).map_err(BenchError::io("receive"))?;
+            let length = self.line.read(&mut room).map_err(BenchError::io("receive"))?;
             if length == 0 {
                 return Err(BenchError::Broker("the broker closed the connection".to_owned()));
             }

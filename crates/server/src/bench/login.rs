@@ -11,12 +11,12 @@ use socket2::{Domain, Socket, Type};
 use super::BenchError;
 use super::dialog::{Dialog, decode};
 use super::histogram::Histogram;
+use super::line::{Line, is_passing};
 use super::poller::{Interest, Poller};
 use super::process::Watched;
 use super::say;
 use super::stopwatch::{Seconds, Stopwatch};
 use super::target::Account;
-use super::wire::is_passing;
 
 /// How many, how many at a time, and what then.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,9 @@ pub(super) struct Outcome {
     pub(super) repeated: u64,
     pub(super) elapsed_us: u64,
     pub(super) latency: Histogram,
-    pub(super) held: Vec<TcpStream>,
+    /// Handshakes that went on with a session from before.
+    pub(super) resumed: u64,
+    pub(super) held: Vec<Line>,
 }
 
 /// Connections under way, by the poller's number.
@@ -74,12 +76,13 @@ struct Logins<'a> {
 }
 
 struct Attempt {
-    stream: TcpStream,
+    line: Line,
     client: u32,
     began_ns: u64,
     /// What is still to be sent.
     output: Vec<u8>,
     input: Vec<u8>,
+    is_sending: bool,
     is_leaving: bool,
 }
 
@@ -111,6 +114,7 @@ pub(super) fn run(
         repeated: 0,
         elapsed_us: 0,
         latency: Histogram::new(),
+        resumed: 0,
         held: Vec::new(),
     };
     let concurrency = usize::try_from(plan.concurrency.max(1)).unwrap_or(usize::MAX);
@@ -175,9 +179,17 @@ impl Logins<'_> {
         let began_ns = self.clock.ns();
         let output = self.account.connect(&format!("c{client}"));
         let stream = connect(self.account).map_err(BenchError::io("connect"))?;
-        self.poller.add(&stream, slot, Interest::ReadAndWrite)?;
-        let attempt =
-            Attempt { stream, client, began_ns, output, input: Vec::new(), is_leaving: false };
+        let line = Line::new(stream, self.account.tls.as_ref()).map_err(BenchError::io("TLS"))?;
+        self.poller.add(&line, slot, Interest::ReadAndWrite)?;
+        let attempt = Attempt {
+            line,
+            client,
+            began_ns,
+            output,
+            input: Vec::new(),
+            is_sending: true,
+            is_leaving: false,
+        };
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(attempt);
         }
@@ -188,12 +200,13 @@ impl Logins<'_> {
         let Some(attempt) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
             return Ok(());
         };
-        if !attempt.output.is_empty() {
+        if attempt.is_sending {
             if !attempt.send() {
                 return self.fail(slot);
             }
-            if attempt.output.is_empty() {
-                self.poller.change(&attempt.stream, slot, Interest::Read)?;
+            if attempt.output.is_empty() && !attempt.line.has_pending() {
+                attempt.is_sending = false;
+                self.poller.change(&attempt.line, slot, Interest::Read)?;
             }
             return Ok(());
         }
@@ -206,6 +219,7 @@ impl Logins<'_> {
                 let spent_ns = self.clock.ns().saturating_sub(attempt.began_ns);
                 self.outcome.latency.record(spent_ns);
                 self.outcome.logins += 1;
+                self.outcome.resumed += u64::from(attempt.line.is_resumed());
                 if self.plan.then == Then::Hold {
                     return self.hold(slot);
                 }
@@ -240,8 +254,8 @@ impl Logins<'_> {
 
     fn hold(&mut self, slot: usize) -> Result<(), BenchError> {
         if let Some(attempt) = self.slots.get_mut(slot).and_then(Option::take) {
-            self.poller.remove(&attempt.stream)?;
-            self.outcome.held.push(attempt.stream);
+            self.poller.remove(&attempt.line)?;
+            self.outcome.held.push(attempt.line);
         }
         self.under_way -= 1;
         self.begin(slot)
@@ -251,7 +265,12 @@ impl Logins<'_> {
 impl Attempt {
     /// False if the connection has failed.
     fn send(&mut self) -> bool {
-        match self.stream.write(&self.output) {
+        let sent = if self.output.is_empty() {
+            self.line.flush().map(|()| 0)
+        } else {
+            self.line.write(&self.output)
+        };
+        match sent {
             Ok(written) => {
                 self.output.drain(..written);
                 true
@@ -262,12 +281,11 @@ impl Attempt {
 
     fn receive(&mut self, account: &Account) -> Result<Step, BenchError> {
         let mut room = [0; 512];
-        let length = match self.stream.read(&mut room) {
-            Ok(0) | Err(_) if self.is_leaving => return Ok(Step::Left),
-            Ok(0) => return Ok(Step::Failed),
-            Ok(length) => length,
+        let length = match self.line.read(&mut room) {
             Err(error) if is_passing(&error) => return Ok(Step::Waits),
-            Err(_) => return Ok(Step::Failed),
+            Ok(0) | Err(_) if self.is_leaving => return Ok(Step::Left),
+            Ok(0) | Err(_) => return Ok(Step::Failed),
+            Ok(length) => length,
         };
         self.input.extend_from_slice(room.get(..length).unwrap_or_default());
         match decode(&self.input, account.version)? {

@@ -8,6 +8,7 @@
 mod connect;
 mod dialog;
 mod histogram;
+mod line;
 mod login;
 mod payload;
 mod poller;
@@ -19,6 +20,7 @@ mod stopwatch;
 mod storm;
 mod subscriber;
 mod target;
+mod tls;
 mod traffic;
 mod wire;
 

@@ -124,7 +124,7 @@ impl Pubsub {
         for index in 0..self.subscribers {
             let mut dialog = Dialog::log_in(&account, &format!("s{index}"))?;
             dialog.subscribe(&self.load.topic(index % topics), qos)?;
-            let wire = Wire::new(dialog.into_stream(), publisher_count + count(index), &poller)?;
+            let wire = Wire::new(dialog.into_line(), publisher_count + count(index), &poller)?;
             subscribers.push(Subscriber::new(wire, account.version, publisher_count));
         }
         for index in 0..self.publishers {
@@ -139,7 +139,7 @@ impl Pubsub {
             let template = Template::new(&name, qos, payload_bytes, account.version);
             let receivers = (0..self.subscribers).filter(|it| it % topics == topic).count();
             let receivers = u64::try_from(receivers).unwrap_or(u64::MAX);
-            let wire = Wire::new(dialog.into_stream(), count(index), &poller)?;
+            let wire = Wire::new(dialog.into_line(), count(index), &poller)?;
             publishers.push(Publisher::new(
                 wire,
                 index,

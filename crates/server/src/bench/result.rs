@@ -45,6 +45,8 @@ pub(super) struct LoginsResult {
     pub(super) failed: u64,
     /// Attempts that failed and were made again, in a storm.
     pub(super) repeated: u64,
+    /// TLS handshakes that went on with a session from before.
+    pub(super) resumed: u64,
     pub(super) elapsed_us: u64,
     pub(super) logins_per_second: u64,
     /// From the first packet of TCP to CONNACK.
@@ -89,8 +91,8 @@ impl Summary for LoginsResult {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![
             format!(
-                "{} logins, {} refused, {} failed, {} attempts repeated",
-                self.logins, self.refused, self.failed, self.repeated
+                "{} logins ({} of them resumed), {} refused, {} failed, {} attempts repeated",
+                self.logins, self.resumed, self.refused, self.failed, self.repeated
             ),
             format!("{} a second for {}", self.logins_per_second, seconds(self.elapsed_us)),
             latency(&self.latency),

@@ -9,6 +9,7 @@ use mqtt::{Connect, Packet, ProtocolVersion, Secret};
 
 use super::BenchError;
 use super::process::Watched;
+use super::tls::{Tls, TlsOptions};
 
 /// Options of every measurement.
 #[derive(Debug, Clone, Args)]
@@ -16,7 +17,7 @@ pub(super) struct Target {
     /// Host of the broker
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
-    /// Port of the broker (TCP without TLS)
+    /// Port of the broker
     #[arg(long, default_value_t = 1883)]
     port: u16,
     /// User name; without one, clients log in anonymously
@@ -25,6 +26,8 @@ pub(super) struct Target {
     /// File whose first line is the password
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsOptions,
     /// Version of MQTT
     #[arg(long, value_enum, default_value = "3.1.1")]
     mqtt: Version,
@@ -52,6 +55,7 @@ enum Version {
 pub(super) struct Account {
     pub(super) address: SocketAddr,
     pub(super) version: ProtocolVersion,
+    pub(super) tls: Option<Tls>,
     user: Option<String>,
     password: Option<Vec<u8>>,
     client_id: String,
@@ -76,6 +80,7 @@ impl Target {
         Ok(Account {
             address,
             version,
+            tls: self.tls.tls(&self.host, address)?,
             user: self.user.clone(),
             password: password.transpose()?,
             client_id: self.client_id.clone(),

@@ -1,14 +1,14 @@
 //! One non-blocking connection with a buffer each way.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io::{Read, Write};
 
 use super::BenchError;
+use super::line::{Line, is_passing};
 use super::poller::{Interest, Poller};
 
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: TcpStream,
+    line: Line,
     /// Its number with the poller.
     number: usize,
     input: Box<[u8]>,
@@ -21,17 +21,13 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(
-        stream: TcpStream,
-        number: usize,
-        poller: &Poller,
-    ) -> Result<Wire, BenchError> {
+    pub(super) fn new(line: Line, number: usize, poller: &Poller) -> Result<Wire, BenchError> {
         let failed = || BenchError::io("socket");
-        stream.set_nonblocking(true).map_err(failed())?;
-        stream.set_nodelay(true).map_err(failed())?;
-        poller.add(&stream, number, Interest::Read)?;
+        line.socket().set_nonblocking(true).map_err(failed())?;
+        line.socket().set_nodelay(true).map_err(failed())?;
+        poller.add(&line, number, Interest::Read)?;
         Ok(Wire {
-            stream,
+            line,
             number,
             input: vec![0; BUFFER_BYTES].into(),
             filled: 0,
@@ -42,25 +38,33 @@ impl Wire {
         })
     }
 
-    /// Reads once and hands all whole packets to `take`, which returns how many bytes it used.
+    /// Reads and hands all whole packets to `take`, which returns how many bytes it used. Without TLS one read a turn;
+    /// with it until there is nothing more, for what is decrypted already wakes nobody.
     pub(super) fn read(
         &mut self,
-        take: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<usize, BenchError>,
+        mut take: impl FnMut(&[u8], &mut Vec<u8>) -> Result<usize, BenchError>,
     ) -> Result<(), BenchError> {
-        let room = self.input.get_mut(self.filled..).unwrap_or_default();
-        if room.is_empty() {
-            return Err(BenchError::Broker("a packet is larger than the buffer for it".to_owned()));
+        loop {
+            let room = self.input.get_mut(self.filled..).unwrap_or_default();
+            if room.is_empty() {
+                let reason = "a packet is larger than the buffer for it";
+                return Err(BenchError::Broker(reason.to_owned()));
+            }
+            let before = self.filled;
+            match self.line.read(room) {
+                Ok(0) => self.is_lost = true,
+                Ok(length) => self.filled += length,
+                Err(error) if is_passing(&error) => {}
+                Err(_) => self.is_lost = true,
+            }
+            let is_more = self.filled > before && self.line.is_tls();
+            let used = take(self.input.get(..self.filled).unwrap_or_default(), &mut self.output)?;
+            self.input.copy_within(used..self.filled, 0);
+            self.filled -= used;
+            if !is_more {
+                return Ok(());
+            }
         }
-        match self.stream.read(room) {
-            Ok(0) => self.is_lost = true,
-            Ok(length) => self.filled += length,
-            Err(error) if is_passing(&error) => {}
-            Err(_) => self.is_lost = true,
-        }
-        let used = take(self.input.get(..self.filled).unwrap_or_default(), &mut self.output)?;
-        self.input.copy_within(used..self.filled, 0);
-        self.filled -= used;
-        Ok(())
     }
 
     /// Where packets are appended; [`Wire::flush`] sends them.
@@ -83,9 +87,16 @@ impl Wire {
             if left.is_empty() {
                 self.output.clear();
                 self.written = 0;
-                return self.block(false, poller);
+                return match self.line.flush() {
+                    Ok(()) => self.block(false, poller),
+                    Err(error) if is_passing(&error) => self.block(true, poller),
+                    Err(_) => {
+                        self.is_lost = true;
+                        Ok(())
+                    }
+                };
             }
-            match self.stream.write(left) {
+            match self.line.write(left) {
                 Ok(written) => self.written += written,
                 Err(error) if is_passing(&error) => return self.block(true, poller),
                 Err(_) => self.is_lost = true,
@@ -100,13 +111,8 @@ impl Wire {
         }
         self.is_blocked = is_blocked;
         let interest = if is_blocked { Interest::ReadAndWrite } else { Interest::Read };
-        poller.change(&self.stream, self.number, interest)
+        poller.change(&self.line, self.number, interest)
     }
-}
-
-/// Whether the call may be made again.
-pub(super) fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 /// Bytes read at once, and written.

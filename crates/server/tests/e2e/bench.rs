@@ -1,16 +1,21 @@
 //! The load generator counts what it is to count, and its verdict is its exit code.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use serde_json::Value;
 use testkit::{BrokerProcess, CliRun};
 
-use crate::support::{PASSWORD, broker_with_machine};
+use crate::support::{PASSWORD, broker_with_machine, setup};
 
 fn bench(broker: &BrokerProcess, line: &str) -> CliRun {
+    bench_at(broker, broker.mqtt(), line)
+}
+
+fn bench_at(broker: &BrokerProcess, address: SocketAddr, line: &str) -> CliRun {
     let password_file = broker.data_dir().join("password-of-machine");
     fs::write(&password_file, PASSWORD).expect("the password file is written");
-    let port = broker.mqtt().port().to_string();
+    let port = address.port().to_string();
     let password_file = password_file.display().to_string();
     let mut arguments = vec!["bench"];
     arguments.extend(line.split_whitespace());
@@ -58,6 +63,33 @@ fn logins_are_counted_whether_they_leave_or_stay() {
         let result = bench(&broker, line).ok().json();
         assert!(number(&result, "logins") >= 20, "{line}: {result}");
         assert_eq!(number(&result, "refused") + number(&result, "failed"), 0, "{line}");
+    }
+}
+
+#[test]
+fn all_of_it_works_over_tls_and_tickets_are_used_when_asked_for() {
+    let broker = setup().env("COUNTERSIGN_LISTENERS_MQTTS", "127.0.0.1:0").start();
+    broker.add_user("machine", PASSWORD, &["--allow", "readWrite:bench/#"]);
+    let tls = |line: &str| {
+        let ca_file = broker.data_dir().join("certs").join("ca.crt");
+        let line = format!("{line} --tls --ca-file {}", ca_file.display());
+        bench_at(&broker, broker.listener("mqtts").expect("it listens"), &line).ok().json()
+    };
+    for (line, resumed_min, resumed_max) in [
+        ("connect --logins 20 --concurrency 2", 0, 0),
+        ("connect --logins 20 --concurrency 2 --resume", 15, 20),
+        ("connect --logins 20 --concurrency 2 --resume --tls-version 1.2", 15, 20),
+        ("connect --logins 5 --hold 0 --key-exchange hybrid", 0, 0),
+    ] {
+        let result = tls(line);
+        assert_eq!(number(&result, "refused") + number(&result, "failed"), 0, "{line}: {result}");
+        let resumed = number(&result, "resumed");
+        assert!((resumed_min..=resumed_max).contains(&resumed), "{line}: {result}");
+    }
+    for line in ["pubsub --qos 0 --messages 3000", "pubsub --qos 2 --messages 300 --payload 9000"] {
+        let result = tls(line);
+        assert_eq!(number(&result, "delivered"), number(&result, "sent"), "{line}: {result}");
+        assert!(number(&result, "sent") >= 300 && number(&result, "outOfOrder") == 0);
     }
 }
 

@@ -1,6 +1,7 @@
-//! The brokers of one run, each with one user that may use `bench/#` and nothing else.
+//! The brokers of one run, each with a user for passwords and one for certificates that may use `bench/#` and nothing else.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
@@ -12,21 +13,46 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 
+use super::Way;
+
 /// Who the generator is.
 pub(crate) const USER: &str = "bench";
 const PASSWORD: &str = "a-password-for-one-hour";
 const TOPICS: &str = "bench/#";
 
+/// Whom its certificate names.
+const DEVICE: &str = "device";
+
 /// A running broker; it ends with this value.
 pub(crate) struct Broker {
     pub(crate) name: &'static str,
     pub(crate) version: String,
-    pub(crate) port: u16,
-    pub(crate) password_file: PathBuf,
+    pub(crate) is_own: bool,
+    /// Its user has 1,000 rules, and others have 100,000.
+    pub(crate) has_many_rules: bool,
+    port: u16,
+    tls_port: Option<u16>,
+    mutual_tls_port: Option<u16>,
+    /// Where password, certificates and keys are.
+    directory: PathBuf,
     process: Child,
 }
 
 impl Broker {
+    /// Where it listens, if it does.
+    pub(crate) fn port(&self, way: Way) -> Option<u16> {
+        match way {
+            Way::Plain => Some(self.port),
+            Way::Tls => self.tls_port,
+            Way::MutualTls => self.mutual_tls_port,
+        }
+    }
+
+    /// A file that the generator needs.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -40,28 +66,33 @@ impl Drop for Broker {
     }
 }
 
-/// This broker, and those of its peers that are installed.
+/// This broker twice, and those of its peers that are installed.
 pub(crate) fn start(program: &Path, directory: &Path) -> anyhow::Result<Vec<Broker>> {
-    let password_file = directory.join("password");
-    fs::write(&password_file, format!("{PASSWORD}\n"))?;
-    let mut brokers = vec![countersign(program, directory, &password_file)?];
-    match mosquitto(directory, &password_file)? {
+    let own = countersign(program, &directory.join("own"), None)?;
+    let many = countersign(program, &directory.join("many"), Some(&many_rules()?))?;
+    let mosquitto = mosquitto(&directory.join("mosquitto"), &own)?;
+    let mut brokers = vec![own];
+    match mosquitto {
         Some(mosquitto) => brokers.push(mosquitto),
         None => println!("SKIPPED: mosquitto is not installed: nobody to compare with"),
     }
+    brokers.push(many);
     Ok(brokers)
 }
 
-fn countersign(program: &Path, directory: &Path, password_file: &Path) -> anyhow::Result<Broker> {
-    let data = directory.join("countersign");
+fn countersign(program: &Path, directory: &Path, policy: Option<&str>) -> anyhow::Result<Broker> {
+    fs::create_dir_all(directory)?;
+    fs::write(directory.join("password"), format!("{PASSWORD}\n"))?;
+    let data = directory.join("data");
     let mut process = Command::new(program)
         .arg("serve")
         .arg("--data-dir")
         .arg(&data)
         .env("COUNTERSIGN_LISTENERS_MQTT", "127.0.0.1:0")
-        .env("COUNTERSIGN_LISTENERS_MQTTS", "off")
+        .env("COUNTERSIGN_LISTENERS_MQTTS", "127.0.0.1:0")
         .env("COUNTERSIGN_LISTENERS_HTTPS", "off")
         .env("COUNTERSIGN_LISTENERS_WS", "off")
+        .env("COUNTERSIGN_AUTHENTICATION", "either")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -69,32 +100,73 @@ fn countersign(program: &Path, directory: &Path, password_file: &Path) -> anyhow
     let output = process.stdout.take().context("the output is piped")?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
-    let port = line
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix("mqtt="))
-        .and_then(|address| address.rsplit(':').next()?.parse().ok());
-    let version = first_line(Command::new(program).arg("--version"))?;
-    let port = port.with_context(|| format!("countersign is not ready: {line}"));
+    let port = |listener: &str| {
+        line.split_whitespace()
+            .find_map(|word| word.strip_prefix(listener))
+            .and_then(|address| address.rsplit(':').next()?.parse().ok())
+    };
+    let mutual_tls_port = port("mqtts=");
     let broker = Broker {
-        name: "Countersign",
-        version,
-        port: port?,
-        password_file: password_file.to_owned(),
+        name: if policy.is_some() { "Countersign, 101,000 rules" } else { "Countersign" },
+        version: first_line(Command::new(program).arg("--version"))?,
+        is_own: true,
+        has_many_rules: policy.is_some(),
+        port: port("mqtt=").with_context(|| format!("countersign is not ready: {line}"))?,
+        tls_port: mutual_tls_port,
+        mutual_tls_port,
+        directory: directory.to_owned(),
         process,
     };
-    let mut add = Command::new(program)
-        .arg("--data-dir")
-        .arg(&data)
-        .args(["user", "add", USER, "--password-stdin", "--allow"])
-        .arg(format!("readWrite:{TOPICS}"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()?;
-    let mut input = add.stdin.take().context("the input is piped")?;
-    writeln!(input, "{PASSWORD}")?;
-    drop(input);
-    ensure!(add.wait()?.success(), "the user could not be added");
+    let ask = |arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.arg("--data-dir").arg(&data).args(arguments);
+        command
+    };
+    let allow = format!("readWrite:{TOPICS}");
+    give(&mut ask(&["user", "add", USER, "--password-stdin", "--allow", &allow]), PASSWORD)?;
+    give(&mut ask(&["user", "add", DEVICE, "--certificate", "--allow", &allow]), "")?;
+    let place = directory.to_string_lossy();
+    give(&mut ask(&["cert", "issue", DEVICE, "--out", &place]), "")?;
+    for name in ["server.crt", "server.key"] {
+        fs::copy(data.join("certs").join(name), directory.join(name))?;
+    }
+    if let Some(policy) = policy {
+        let file = directory.join("policy.yaml");
+        fs::write(&file, policy)?;
+        give(&mut ask(&["apply", "-f", &file.to_string_lossy()]), "")?;
+    }
     Ok(broker)
+}
+
+/// Runs a command with one line of input.
+fn give(command: &mut Command, input: &str) -> anyhow::Result<()> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let mut pipe = child.stdin.take().context("the input is piped")?;
+    // Who reads nothing may have closed it.
+    writeln!(pipe, "{input}").unwrap_or_default();
+    drop(pipe);
+    let status = child.wait()?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}
+
+/// The user of the measurement with 1,000 rules, and 100 others with as many.
+fn many_rules() -> anyhow::Result<String> {
+    let mut text = String::from("users:\n");
+    for number in 0..=100 {
+        let name = if number == 0 { USER.to_owned() } else { format!("other-{number}") };
+        writeln!(text, "  - username: {name}\n    permissions:")?;
+        if number == 0 {
+            writeln!(text, "      - {{ resource: \"{TOPICS}\", operation: readWrite }}")?;
+        }
+        for rule in 1..=1_000 {
+            writeln!(
+                text,
+                "      - {{ resource: \"plant/{number}/line-{rule}/#\", operation: readWrite }}"
+            )?;
+        }
+    }
+    Ok(text)
 }
 
 /// Debian's package, with queues that do not drop and no delay of small packets: its defaults lose messages here.
@@ -104,12 +176,17 @@ max_queued_messages 0
 set_tcp_nodelay true
 ";
 
-fn mosquitto(directory: &Path, password_file: &Path) -> anyhow::Result<Option<Broker>> {
+/// With the certificates that the other broker has made.
+fn mosquitto(directory: &Path, own: &Broker) -> anyhow::Result<Option<Broker>> {
     let places = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"];
     let Some(program) = places.iter().map(Path::new).find(|place| place.exists()) else {
         return Ok(None);
     };
-    let (users, rights) = (directory.join("mosquitto.users"), directory.join("mosquitto.rights"));
+    fs::create_dir_all(directory)?;
+    for name in ["password", "ca.crt", "server.crt", "server.key", "device.crt", "device.key"] {
+        fs::copy(own.file(name), directory.join(name))?;
+    }
+    let (users, rights) = (directory.join("users"), directory.join("rights"));
     let made = Command::new("mosquitto_passwd")
         .args(["-b", "-c"])
         .arg(&users)
@@ -117,16 +194,22 @@ fn mosquitto(directory: &Path, password_file: &Path) -> anyhow::Result<Option<Br
         .status()
         .context("cannot start mosquitto_passwd")?;
     ensure!(made.success(), "mosquitto_passwd ended with {made}");
-    fs::write(&rights, format!("user {USER}\ntopic readwrite {TOPICS}\n"))?;
-    // Nothing else is going to take the port in this moment; if it does, the start fails.
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let settings = directory.join("mosquitto.conf");
+    let rules = [USER, DEVICE].map(|user| format!("user {user}\ntopic readwrite {TOPICS}\n"));
+    fs::write(&rights, rules.concat())?;
+    // Nothing else is going to take the ports in this moment; if it does, the start fails.
+    let [port, tls_port, mutual_tls_port] = [free_port()?, free_port()?, free_port()?];
+    let place = directory.display();
+    let certificates =
+        format!("cafile {place}/ca.crt\ncertfile {place}/server.crt\nkeyfile {place}/server.key\n");
     let owner = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
+    let settings = directory.join("mosquitto.conf");
     fs::write(
         &settings,
         format!(
-            "listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {}\nacl_file {}\nuser {owner}\n\
-             {MOSQUITTO_SETTINGS}",
+            "allow_anonymous false\npassword_file {}\nacl_file {}\nuser {owner}\n{MOSQUITTO_SETTINGS}\
+             listener {port} 127.0.0.1\n\
+             listener {tls_port} 127.0.0.1\n{certificates}\
+             listener {mutual_tls_port} 127.0.0.1\n{certificates}require_certificate true\nuse_identity_as_username true\n",
             users.display(),
             rights.display()
         ),
@@ -138,11 +221,23 @@ fn mosquitto(directory: &Path, password_file: &Path) -> anyhow::Result<Option<Br
         .stderr(Stdio::null())
         .spawn()
         .context("cannot start mosquitto")?;
-    let version = first_line(Command::new(program).arg("-h"))?;
-    let password_file = password_file.to_owned();
-    let broker = Broker { name: "Mosquitto", version, port, password_file, process };
+    let broker = Broker {
+        name: "Mosquitto",
+        version: first_line(Command::new(program).arg("-h"))?,
+        is_own: false,
+        has_many_rules: false,
+        port,
+        tls_port: Some(tls_port),
+        mutual_tls_port: Some(mutual_tls_port),
+        directory: directory.to_owned(),
+        process,
+    };
     wait_for(port)?;
     Ok(Some(broker))
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn wait_for(port: u16) -> anyhow::Result<()> {

@@ -24,6 +24,7 @@ use crate::pool::{HashPool, Source};
 use crate::proof::{ProofKey, Refusals};
 use crate::protection::Protection;
 use crate::refused_logins::RefusedLogins;
+use crate::revoked::{self, RevokedCertificates};
 use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::tokens;
@@ -52,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) directory: RwLock<Directory>,
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     changed: watch::Sender<u64>,
-    pub(crate) identities: watch::Sender<u64>,
+    pub(crate) identities: watch::Sender<RevokedCertificates>,
     pub(crate) pool: HashPool,
     pub(crate) flights: Flights,
     pub(crate) proof_key: ProofKey,
@@ -105,6 +106,8 @@ impl Admin {
         let users = contents.users.iter().map(|(record, _)| record.user.clone());
         let policy = Policy::compile(users, roles);
         let directory = Directory::new(contents);
+        let revoked = directory.certificates.all().filter(|record| record.revoked.is_some());
+        let revoked = revoked.map(|record| record.fingerprint).collect::<RevokedCertificates>();
         let (changed, _) = watch::channel(policy.generation());
         let (refused_logins, recorder) = RefusedLogins::new();
         let protection = Arc::new(Protection::new(settings.protection)?);
@@ -117,7 +120,7 @@ impl Admin {
             directory: RwLock::new(directory),
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             changed,
-            identities: watch::channel(0).0,
+            identities: watch::channel(revoked).0,
             pool,
             flights: Flights::default(),
             proof_key: ProofKey::draw()?,
@@ -145,9 +148,9 @@ impl Admin {
         self.shared.changed.subscribe()
     }
 
-    /// Tells after each revocation that is in force, by a number that grows: live connections that a certificate has
-    /// proven are to be judged again.
-    pub fn identity_changes(&self) -> watch::Receiver<u64> {
+    /// Tells after each revocation which certificates are revoked: live connections that one of them has proven are to
+    /// end. It does not wait for the revocation list, and holds even if that cannot be written.
+    pub fn identity_changes(&self) -> watch::Receiver<RevokedCertificates> {
         self.shared.identities.subscribe()
     }
 
@@ -240,6 +243,7 @@ impl Shared {
         for change in changes {
             directory.apply(change);
         }
+        revoked::tell(&self.identities, changes);
         if for_policy.is_empty() {
             return;
         }

@@ -1,8 +1,9 @@
 //! Certificates: issue, sign, show, revoke.
 //!
 //! Invariants: a certificate is on record before anybody gets it; what is revoked is so in the store first, then for
-//! logins ([`Admin::certificate_standing`]), then on the revocation list, and only then confirmed. A user that is removed
-//! takes its certificates along, so that nobody comes back as a later user of the same name.
+//! logins ([`Admin::certificate_standing`]) and live connections ([`Admin::identity_changes`]), then on the revocation
+//! list, and only then confirmed. A user that is removed takes its certificates along, so that nobody comes back as a
+//! later user of the same name.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -293,9 +294,7 @@ impl Admin {
                 return Ok(done);
             }
             let shared = Arc::clone(&admin.shared);
-            let listed = off_thread(move || shared.list_revoked()).await;
-            admin.shared.identities.send_modify(|count| *count = count.wrapping_add(1));
-            listed.map(|()| done)
+            off_thread(move || shared.list_revoked()).await.map(|()| done)
         });
         task.await.map_err(|error| AdminError::Internal(error.to_string()))?
     }

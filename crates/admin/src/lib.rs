@@ -34,6 +34,7 @@ mod proof;
 mod protection;
 mod refusal;
 mod refused_logins;
+mod revoked;
 mod roles;
 mod secret;
 mod settings;
@@ -55,6 +56,7 @@ pub use hash::HashError;
 pub use policy::{PasswordPolicy, PolicyError};
 pub use refusal::{LoginRefused, RefusalKind, RefusalReason};
 pub use refused_logins::RefusedLogin;
+pub use revoked::RevokedCertificates;
 pub use roles::RoleRemoval;
 pub use secret::Secret;
 pub use settings::{

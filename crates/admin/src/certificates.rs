@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{AuthMethod, UserId};
+use access::{AuthMethod, UserId, UserName};
 use pki::{Fingerprint, IssueError, Issued, Revocation, RevocationReason, Serial, UnixTime};
 use store::{CertificateOrigin, CertificateRecord, Change, RevokedReason, RevokedRecord};
 use zeroize::Zeroizing;
@@ -89,7 +89,7 @@ impl Admin {
         let name = account.user().name.as_str().to_owned();
         let shared = Arc::clone(&self.shared);
         let (issued, pkcs12) = off_thread(move || shared.make(&name, &new, days, now_ms)).await?;
-        let record = record(&account, &issued, now_ms)?;
+        let record = record((user, &account.user().name), &issued, now_ms);
         let shown = record.clone();
         let limit = self.shared.settings.certificates.per_user_max;
         let plan = move |directory: &Directory| {
@@ -409,17 +409,17 @@ fn must_have_room(
     )))
 }
 
-fn record(
-    account: &Account,
+pub(crate) fn record(
+    (user, name): (UserId, &UserName),
     issued: &Issued,
     now_ms: u64,
-) -> Result<CertificateRecord, AdminError> {
+) -> CertificateRecord {
     let ms = |seconds: u64| seconds.saturating_mul(1000);
-    Ok(CertificateRecord {
+    CertificateRecord {
         fingerprint: *issued.fingerprint.as_bytes(),
         serial: issued.serial.to_string().into(),
-        user: account.user().id,
-        user_name: account.user().name.clone(),
+        user,
+        user_name: name.clone(),
         origin: match issued.key_pem {
             Some(_) => CertificateOrigin::Issued,
             None => CertificateOrigin::Signed,
@@ -428,7 +428,7 @@ fn record(
         not_after_ms: ms(issued.not_after_s),
         created_at_ms: now_ms,
         revoked: None,
-    })
+    }
 }
 
 fn revocation(record: &Arc<CertificateRecord>) -> Option<Revocation> {
@@ -445,14 +445,14 @@ fn revocation(record: &Arc<CertificateRecord>) -> Option<Revocation> {
 }
 
 /// Work of milliseconds, or on files, runs where it holds nobody up.
-async fn off_thread<T: Send + 'static>(
+pub(crate) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, AdminError> + Send + 'static,
 ) -> Result<T, AdminError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| AdminError::Internal(error.to_string()))?
 }
 
-fn unix_time(ms: u64) -> UnixTime {
+pub(crate) fn unix_time(ms: u64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_millis(ms))
 }
 

@@ -72,6 +72,11 @@ pub(crate) enum Kind {
     MethodNotAllowed,
     Duplicate,
     Locked,
+    TooManyRequests,
+    RegistryLocked,
+    RegistryDenied,
+    RegistryTaken,
+    AlreadyGranted,
     InUse,
     LastAdministrator,
     BuiltIn,
@@ -112,6 +117,25 @@ impl Kind {
                 "Too many failed logins",
                 Code::TOO_MANY_REQUESTS,
             ),
+            Kind::TooManyRequests => (
+                "urn:countersign:problem:too-many-requests",
+                "Too many requests",
+                Code::TOO_MANY_REQUESTS,
+            ),
+            Kind::RegistryLocked => {
+                ("urn:countersign:problem:registry-locked", "Client registry locked", Code::LOCKED)
+            }
+            Kind::RegistryDenied => {
+                ("urn:countersign:problem:registry-denied", "Request denied", Code::FORBIDDEN)
+            }
+            Kind::RegistryTaken => (
+                "urn:countersign:problem:registry-taken",
+                "Another request has this name",
+                Code::CONFLICT,
+            ),
+            Kind::AlreadyGranted => {
+                ("urn:countersign:problem:already-granted", "Granted already", Code::CONFLICT)
+            }
             Kind::InUse => ("urn:countersign:problem:in-use", "In use", Code::CONFLICT),
             Kind::LastAdministrator => {
                 ("urn:countersign:problem:last-administrator", "Last administrator", Code::CONFLICT)
@@ -179,12 +203,15 @@ impl Problem {
 
     /// Too many failed logins, for so long.
     pub(crate) fn locked(retry_after_ms: u64) -> Problem {
+        Problem::new(Kind::Locked, "too many failed logins: try again later")
+            .retry_after(retry_after_ms)
+    }
+
+    /// The same problem, which will be over by then.
+    pub(crate) fn retry_after(self, retry_after_ms: u64) -> Problem {
         let seconds = u16::try_from(retry_after_ms.div_ceil(1000)).unwrap_or(u16::MAX);
         let retry_after_s = Some(NonZeroU16::new(seconds).unwrap_or(NonZeroU16::MIN));
-        Problem {
-            retry_after_s,
-            ..Problem::new(Kind::Locked, "too many failed logins: try again later")
-        }
+        Problem { retry_after_s, ..self }
     }
 
     /// Problems with items of a list, none of which was made.
@@ -262,6 +289,7 @@ impl From<AdminError> for Problem {
             AdminError::LastAdministrator => Problem::new(Kind::LastAdministrator, detail),
             AdminError::BuiltIn { .. } => Problem::new(Kind::BuiltIn, detail),
             AdminError::NoCertificateGrant { .. } => Problem::new(Kind::NoCertificateGrant, detail),
+            AdminError::AlreadyGranted { .. } => Problem::new(Kind::AlreadyGranted, detail),
             AdminError::CannotIssue(_) => Problem::new(Kind::CannotIssue, detail),
             AdminError::Stale { .. } => Problem::new(Kind::Stale, detail),
             AdminError::Busy => Problem::new(Kind::Unavailable, detail),

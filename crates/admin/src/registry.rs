@@ -73,8 +73,8 @@ struct Seen {
 /// Somebody has come with the name of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sighting {
-    SamePassword,
-    OtherPassword,
+    Same,
+    Other,
 }
 
 /// A place for a request that is being made; free again when it is dropped.
@@ -195,8 +195,8 @@ impl Registry {
         let mut traffic = self.traffic.lock();
         let seen = traffic.seen.entry(id).or_default();
         match sighting {
-            Sighting::SamePassword => seen.attempts = seen.attempts.saturating_add(1),
-            Sighting::OtherPassword => {
+            Sighting::Same => seen.attempts = seen.attempts.saturating_add(1),
+            Sighting::Other => {
                 seen.other_passwords = seen.other_passwords.saturating_add(1);
             }
         }

@@ -126,7 +126,7 @@ pub struct RegistryRequestView {
     pub decided_at: Option<Time>,
     /// The user that was made.
     pub user_id: Option<Uuid>,
-    /// How often the client has come back with the same password since the server's start.
+    /// How often the client has come back since the server's start: with the same password, or the same call over REST.
     pub attempts: u64,
     /// How often somebody has come with this name and another password since the server's start.
     pub other_passwords: u64,

@@ -73,10 +73,7 @@ pub(crate) enum Kind {
     Duplicate,
     Locked,
     TooManyRequests,
-    RegistryLocked,
-    RegistryDenied,
-    RegistryTaken,
-    AlreadyGranted,
+    Registry(RegistryKind),
     InUse,
     LastAdministrator,
     BuiltIn,
@@ -87,6 +84,37 @@ pub(crate) enum Kind {
     UnsupportedMediaType,
     Internal,
     Unavailable,
+}
+
+/// The kinds that the client registry has besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RegistryKind {
+    Locked,
+    Denied,
+    Taken,
+    AlreadyGranted,
+}
+
+impl RegistryKind {
+    fn face(self) -> (&'static str, &'static str, StatusCode) {
+        use StatusCode as Code;
+        match self {
+            RegistryKind::Locked => {
+                ("urn:countersign:problem:registry-locked", "Client registry locked", Code::LOCKED)
+            }
+            RegistryKind::Denied => {
+                ("urn:countersign:problem:registry-denied", "Request denied", Code::FORBIDDEN)
+            }
+            RegistryKind::Taken => (
+                "urn:countersign:problem:registry-taken",
+                "Another request has this name",
+                Code::CONFLICT,
+            ),
+            RegistryKind::AlreadyGranted => {
+                ("urn:countersign:problem:already-granted", "Granted already", Code::CONFLICT)
+            }
+        }
+    }
 }
 
 impl Kind {
@@ -122,20 +150,7 @@ impl Kind {
                 "Too many requests",
                 Code::TOO_MANY_REQUESTS,
             ),
-            Kind::RegistryLocked => {
-                ("urn:countersign:problem:registry-locked", "Client registry locked", Code::LOCKED)
-            }
-            Kind::RegistryDenied => {
-                ("urn:countersign:problem:registry-denied", "Request denied", Code::FORBIDDEN)
-            }
-            Kind::RegistryTaken => (
-                "urn:countersign:problem:registry-taken",
-                "Another request has this name",
-                Code::CONFLICT,
-            ),
-            Kind::AlreadyGranted => {
-                ("urn:countersign:problem:already-granted", "Granted already", Code::CONFLICT)
-            }
+            Kind::Registry(kind) => kind.face(),
             Kind::InUse => ("urn:countersign:problem:in-use", "In use", Code::CONFLICT),
             Kind::LastAdministrator => {
                 ("urn:countersign:problem:last-administrator", "Last administrator", Code::CONFLICT)
@@ -289,7 +304,9 @@ impl From<AdminError> for Problem {
             AdminError::LastAdministrator => Problem::new(Kind::LastAdministrator, detail),
             AdminError::BuiltIn { .. } => Problem::new(Kind::BuiltIn, detail),
             AdminError::NoCertificateGrant { .. } => Problem::new(Kind::NoCertificateGrant, detail),
-            AdminError::AlreadyGranted { .. } => Problem::new(Kind::AlreadyGranted, detail),
+            AdminError::AlreadyGranted { .. } => {
+                Problem::new(Kind::Registry(RegistryKind::AlreadyGranted), detail)
+            }
             AdminError::CannotIssue(_) => Problem::new(Kind::CannotIssue, detail),
             AdminError::Stale { .. } => Problem::new(Kind::Stale, detail),
             AdminError::Busy => Problem::new(Kind::Unavailable, detail),

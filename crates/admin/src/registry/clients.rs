@@ -188,8 +188,7 @@ impl Stranger {
         match self {
             Stranger::New(newcomer) => newcomer.file(password, kept),
             Stranger::Known { registry, id, peer, .. } => {
-                let sighting =
-                    if is_same { Sighting::SamePassword } else { Sighting::OtherPassword };
+                let sighting = if is_same { Sighting::Same } else { Sighting::Other };
                 registry.saw(id, sighting, peer, now_ms);
             }
         }

@@ -152,6 +152,7 @@ impl Admin {
                     self.waste_a_hash(given.as_ref(), peer).await?;
                     "password"
                 } else if has_same_csr {
+                    self.shared.registry.saw(record.id, Sighting::Same, peer, self.now_ms());
                     return Ok(Match::Same);
                 } else {
                     "csr"
@@ -181,9 +182,9 @@ impl Admin {
         let is_same = is_known || self.compare_on_pool(hash, password, source).await?;
         if is_same {
             registry.remember_proven(record.id, tag);
-            registry.saw(record.id, Sighting::SamePassword, peer, now_ms);
+            registry.saw(record.id, Sighting::Same, peer, now_ms);
         } else {
-            registry.saw(record.id, Sighting::OtherPassword, peer, now_ms);
+            registry.saw(record.id, Sighting::Other, peer, now_ms);
             let delay = protection.failed(Some(name), source, self.now_ms());
             if registry.is_unlocked(now_ms) {
                 self.hold_back(delay).await;

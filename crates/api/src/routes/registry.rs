@@ -18,7 +18,7 @@ use super::Answer;
 use crate::ApiState;
 use crate::extract::{Body, CalledBy, OptionalBody, Path, Peer, Query};
 use crate::paging::page_request;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, RegistryKind};
 
 /// `/api/client-registry` and below.
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
@@ -188,10 +188,14 @@ impl From<RegistrationRefused> for Problem {
     fn from(refused: RegistrationRefused) -> Problem {
         let detail = refused.to_string();
         match refused {
-            RegistrationRefused::Locked => Problem::new(Kind::RegistryLocked, detail),
-            RegistrationRefused::Denied => Problem::new(Kind::RegistryDenied, detail),
+            RegistrationRefused::Locked => {
+                Problem::new(Kind::Registry(RegistryKind::Locked), detail)
+            }
+            RegistrationRefused::Denied => {
+                Problem::new(Kind::Registry(RegistryKind::Denied), detail)
+            }
             RegistrationRefused::Taken { field } => {
-                Problem::in_field(Kind::RegistryTaken, field, detail)
+                Problem::in_field(Kind::Registry(RegistryKind::Taken), field, detail)
             }
             RegistrationRefused::TooMany { retry_after_ms } => {
                 Problem::new(Kind::TooManyRequests, detail).retry_after(retry_after_ms)

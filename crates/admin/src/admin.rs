@@ -24,6 +24,8 @@ use crate::pool::{HashPool, Source};
 use crate::proof::{ProofKey, Refusals};
 use crate::protection::Protection;
 use crate::refused_logins::RefusedLogins;
+use crate::registry::{self, Registry};
+use crate::revoked::{self, RevokedCertificates};
 use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::tokens;
@@ -52,7 +54,7 @@ pub(crate) struct Shared {
     pub(crate) directory: RwLock<Directory>,
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     changed: watch::Sender<u64>,
-    pub(crate) identities: watch::Sender<u64>,
+    pub(crate) identities: watch::Sender<RevokedCertificates>,
     pub(crate) pool: HashPool,
     pub(crate) flights: Flights,
     pub(crate) proof_key: ProofKey,
@@ -61,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) held_back: Semaphore,
     pub(crate) refusals: Refusals,
     pub(crate) refused_logins: RefusedLogins,
+    pub(crate) registry: Arc<Registry>,
     /// A hash of nobody's password, to be compared with where there is no other.
     pub(crate) dummy: PasswordHash,
 }
@@ -104,9 +107,14 @@ impl Admin {
         let roles = contents.roles.iter().map(|record| record.role.clone());
         let users = contents.users.iter().map(|(record, _)| record.user.clone());
         let policy = Policy::compile(users, roles);
-        let directory = Directory::new(contents);
+        let directory = Directory::new(contents).map_err(|(name, error)| {
+            store.corrupt(format!("the password of the request for `{name}`: {error}"))
+        })?;
+        let revoked = directory.certificates.all().filter(|record| record.revoked.is_some());
+        let revoked = revoked.map(|record| record.fingerprint).collect::<RevokedCertificates>();
         let (changed, _) = watch::channel(policy.generation());
         let (refused_logins, recorder) = RefusedLogins::new();
+        let (registry, filings) = Registry::new(settings.registry);
         let protection = Arc::new(Protection::new(settings.protection)?);
         let shared = Shared {
             settings,
@@ -117,7 +125,7 @@ impl Admin {
             directory: RwLock::new(directory),
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             changed,
-            identities: watch::channel(0).0,
+            identities: watch::channel(revoked).0,
             pool,
             flights: Flights::default(),
             proof_key: ProofKey::draw()?,
@@ -125,12 +133,15 @@ impl Admin {
             held_back: Semaphore::new(HELD_BACK_MAX),
             refusals: Refusals::new(),
             refused_logins,
+            registry,
             dummy,
         };
         let admin = Admin { shared: Arc::new(shared) };
         tokio::spawn(recorder.run(Arc::downgrade(&admin.shared)));
+        tokio::spawn(registry::record_filings(filings, Arc::downgrade(&admin.shared)));
         admin.list_revoked().await?;
         admin.watch_expiry();
+        admin.sweep_registry();
         admin.remove_ended_tokens().await?;
         Ok(Opened { admin, first_admin_password })
     }
@@ -145,9 +156,9 @@ impl Admin {
         self.shared.changed.subscribe()
     }
 
-    /// Tells after each revocation that is in force, by a number that grows: live connections that a certificate has
-    /// proven are to be judged again.
-    pub fn identity_changes(&self) -> watch::Receiver<u64> {
+    /// Tells after each revocation which certificates are revoked: live connections that one of them has proven are to
+    /// end. It does not wait for the revocation list, and holds even if that cannot be written.
+    pub fn identity_changes(&self) -> watch::Receiver<RevokedCertificates> {
         self.shared.identities.subscribe()
     }
 
@@ -230,6 +241,7 @@ impl Shared {
             return Err(AdminError::LastAdministrator);
         }
         planned.0.extend(tokens::ended_by(directory, &planned.0));
+        planned.0.extend(registry::ended_by(directory, &planned.0));
         Ok(planned)
     }
 
@@ -240,6 +252,7 @@ impl Shared {
         for change in changes {
             directory.apply(change);
         }
+        revoked::tell(&self.identities, changes);
         if for_policy.is_empty() {
             return;
         }
@@ -263,14 +276,24 @@ fn policy_change(change: &Change) -> Option<PolicyChange> {
         | Change::PutCertificate(_)
         | Change::RevokeCertificate(..)
         | Change::Token(_)
+        | Change::Registry(_)
         | Change::Record(_)
         | Change::Initialized => None,
     }
 }
 
-/// Runs something on a hashing thread and waits for it.
+/// Runs something of an administrator's on a hashing thread and waits for it.
 pub(crate) async fn hash_on<T: Send + 'static>(
     pool: &HashPool,
+    work: impl FnOnce(&mut Hasher) -> Result<T, HashError> + Send + 'static,
+) -> Result<T, AdminError> {
+    hash_from(pool, Source::Local, work).await
+}
+
+/// Runs something on a hashing thread, in the turn of its source, and waits for it.
+pub(crate) async fn hash_from<T: Send + 'static>(
+    pool: &HashPool,
+    source: Source,
     work: impl FnOnce(&mut Hasher) -> Result<T, HashError> + Send + 'static,
 ) -> Result<T, AdminError> {
     let (reply, answer) = oneshot::channel();
@@ -280,7 +303,7 @@ pub(crate) async fn hash_on<T: Send + 'static>(
             drop(reply.send(work(hasher)));
         }
     });
-    pool.submit(Source::Local, job).map_err(|_full| AdminError::Busy)?;
+    pool.submit(source, job).map_err(|_full| AdminError::Busy)?;
     match answer.await {
         Ok(done) => Ok(done?),
         Err(_displaced) => Err(AdminError::Busy),

@@ -7,7 +7,10 @@ use std::fmt;
 
 use access::{Permission, RoleId, User};
 use serde_json::{Map, Value, json};
-use store::{AuditAnchor, AuditChain, AuditEntry, AuditOrder, AuditQuery, Change, TokenChange};
+use store::{
+    AuditAnchor, AuditChain, AuditEntry, AuditOrder, AuditQuery, Change, RegistryChange,
+    RegistryState, TokenChange,
+};
 
 use crate::admin::Admin;
 use crate::audit_model::{
@@ -201,8 +204,21 @@ impl Scene<'_> {
                 Some(fact.with("fingerprint", hex(fingerprint)))
             }
             Change::Token(change) => self.token(change),
+            Change::Registry(change) => Self::request(change),
             Change::RenewPassword(..) | Change::Record(_) | Change::Initialized => None,
         }
+    }
+
+    /// Those who make requests, and time, record themselves: among what was refused.
+    fn request(change: &RegistryChange) -> Option<Fact> {
+        let RegistryChange::Decide(record) = change else { return None };
+        let action = match record.state {
+            RegistryState::Pending => return None,
+            RegistryState::Granted { .. } => "registry.grant",
+            RegistryState::Denied { .. } => "registry.deny",
+        };
+        let (user, id) = (record.username.as_str(), record.id.to_string());
+        Some(Fact::new(action, json!({ "user": user, "request": id })))
     }
 
     fn token(&self, change: &TokenChange) -> Option<Fact> {

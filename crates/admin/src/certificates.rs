@@ -1,13 +1,14 @@
 //! Certificates: issue, sign, show, revoke.
 //!
 //! Invariants: a certificate is on record before anybody gets it; what is revoked is so in the store first, then for
-//! logins ([`Admin::certificate_standing`]), then on the revocation list, and only then confirmed. A user that is removed
-//! takes its certificates along, so that nobody comes back as a later user of the same name.
+//! logins ([`Admin::certificate_standing`]) and live connections ([`Admin::identity_changes`]), then on the revocation
+//! list, and only then confirmed. A user that is removed takes its certificates along, so that nobody comes back as a
+//! later user of the same name.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{AuthMethod, UserId};
+use access::{AuthMethod, UserId, UserName};
 use pki::{Fingerprint, IssueError, Issued, Revocation, RevocationReason, Serial, UnixTime};
 use store::{CertificateOrigin, CertificateRecord, Change, RevokedReason, RevokedRecord};
 use zeroize::Zeroizing;
@@ -88,7 +89,7 @@ impl Admin {
         let name = account.user().name.as_str().to_owned();
         let shared = Arc::clone(&self.shared);
         let (issued, pkcs12) = off_thread(move || shared.make(&name, &new, days, now_ms)).await?;
-        let record = record(&account, &issued, now_ms)?;
+        let record = record((user, &account.user().name), &issued, now_ms);
         let shown = record.clone();
         let limit = self.shared.settings.certificates.per_user_max;
         let plan = move |directory: &Directory| {
@@ -293,9 +294,7 @@ impl Admin {
                 return Ok(done);
             }
             let shared = Arc::clone(&admin.shared);
-            let listed = off_thread(move || shared.list_revoked()).await;
-            admin.shared.identities.send_modify(|count| *count = count.wrapping_add(1));
-            listed.map(|()| done)
+            off_thread(move || shared.list_revoked()).await.map(|()| done)
         });
         task.await.map_err(|error| AdminError::Internal(error.to_string()))?
     }
@@ -410,17 +409,17 @@ fn must_have_room(
     )))
 }
 
-fn record(
-    account: &Account,
+pub(crate) fn record(
+    (user, name): (UserId, &UserName),
     issued: &Issued,
     now_ms: u64,
-) -> Result<CertificateRecord, AdminError> {
+) -> CertificateRecord {
     let ms = |seconds: u64| seconds.saturating_mul(1000);
-    Ok(CertificateRecord {
+    CertificateRecord {
         fingerprint: *issued.fingerprint.as_bytes(),
         serial: issued.serial.to_string().into(),
-        user: account.user().id,
-        user_name: account.user().name.clone(),
+        user,
+        user_name: name.clone(),
         origin: match issued.key_pem {
             Some(_) => CertificateOrigin::Issued,
             None => CertificateOrigin::Signed,
@@ -429,7 +428,7 @@ fn record(
         not_after_ms: ms(issued.not_after_s),
         created_at_ms: now_ms,
         revoked: None,
-    })
+    }
 }
 
 fn revocation(record: &Arc<CertificateRecord>) -> Option<Revocation> {
@@ -446,14 +445,14 @@ fn revocation(record: &Arc<CertificateRecord>) -> Option<Revocation> {
 }
 
 /// Work of milliseconds, or on files, runs where it holds nobody up.
-async fn off_thread<T: Send + 'static>(
+pub(crate) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, AdminError> + Send + 'static,
 ) -> Result<T, AdminError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| AdminError::Internal(error.to_string()))?
 }
 
-fn unix_time(ms: u64) -> UnixTime {
+pub(crate) fn unix_time(ms: u64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_millis(ms))
 }
 

@@ -14,8 +14,10 @@ use store::{
 use uuid::Uuid;
 
 use crate::certificate_book::CertificateBook;
+use crate::hash::HashError;
 use crate::pool::Source;
 use crate::proof::Tag;
+use crate::registry::book::RegistryBook;
 use crate::token_book::TokenBook;
 
 /// Users and roles.
@@ -31,6 +33,7 @@ pub(crate) struct Directory {
     administrators: HashSet<UserId>,
     pub(crate) certificates: CertificateBook,
     pub(crate) tokens: TokenBook,
+    pub(crate) registry: RegistryBook,
 }
 
 /// A user with its passwords.
@@ -109,11 +112,14 @@ fn is_valid(expires_at_ms: Option<u64>, now_ms: u64) -> bool {
 }
 
 impl Directory {
-    pub(crate) fn new(contents: Contents) -> Directory {
-        let Contents { users, roles, certificates, tokens, .. } = contents;
+    /// # Errors
+    /// If the password of a client's request is no hash, with the request's name.
+    pub(crate) fn new(contents: Contents) -> Result<Directory, (String, HashError)> {
+        let Contents { users, roles, certificates, tokens, registry, .. } = contents;
         let certificates = CertificateBook::new(certificates);
         let tokens = TokenBook::new(tokens);
-        let mut directory = Directory { certificates, tokens, ..Directory::default() };
+        let registry = RegistryBook::new(registry)?;
+        let mut directory = Directory { certificates, tokens, registry, ..Directory::default() };
         for role in roles {
             directory.put_role(role);
         }
@@ -121,7 +127,7 @@ impl Directory {
         for (record, passwords) in users {
             directory.put_account(record, Credentials::new(passwords, Vec::new()));
         }
-        directory
+        Ok(directory)
     }
 
     /// Makes a change that is on disk.
@@ -141,6 +147,7 @@ impl Directory {
                 self.certificates.revoke(fingerprint, *revoked);
             }
             Change::Token(change) => self.tokens.apply(change),
+            Change::Registry(change) => self.registry.apply(change),
             Change::Record(_) | Change::Initialized => {}
         }
     }
@@ -305,6 +312,7 @@ impl Directory {
                 | Change::PutCertificate(_)
                 | Change::RevokeCertificate(..)
                 | Change::Token(_)
+                | Change::Registry(_)
                 | Change::Record(_)
                 | Change::Initialized => {}
             }

@@ -72,6 +72,12 @@ pub enum AdminError {
         /// Name of the user.
         user: String,
     },
+    /// The request of a client was granted before.
+    #[error("the request of `{user}` was granted already")]
+    AlreadyGranted {
+        /// Name of the user that was made.
+        user: String,
+    },
     /// The authority cannot issue now, or no more for this user.
     #[error("no certificate can be issued: {0}")]
     CannotIssue(String),
@@ -119,6 +125,8 @@ pub enum Kind {
     LockedUser,
     /// An address that failed logins have locked.
     LockedSource,
+    /// A client's request to be let in.
+    RegistryRequest,
 }
 
 impl std::fmt::Display for Kind {
@@ -130,6 +138,7 @@ impl std::fmt::Display for Kind {
             Kind::Token => "token",
             Kind::LockedUser => "failed login as user",
             Kind::LockedSource => "failed login from",
+            Kind::RegistryRequest => "request",
         })
     }
 }

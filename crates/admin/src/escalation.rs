@@ -48,6 +48,8 @@ pub(crate) fn judge(
             | Change::RenewPassword(..)
             | Change::RevokeCertificate(..)
             | Change::Token(_)
+            // What a grant gives away is in the changes that make its user.
+            | Change::Registry(_)
             | Change::Record(_)
             | Change::Initialized => {}
         }

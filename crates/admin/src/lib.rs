@@ -34,6 +34,9 @@ mod proof;
 mod protection;
 mod refusal;
 mod refused_logins;
+mod registry;
+mod registry_model;
+mod revoked;
 mod roles;
 mod secret;
 mod settings;
@@ -55,10 +58,12 @@ pub use hash::HashError;
 pub use policy::{PasswordPolicy, PolicyError};
 pub use refusal::{LoginRefused, RefusalKind, RefusalReason};
 pub use refused_logins::RefusedLogin;
+pub use registry::{ClientLabel, RegistrationRefused};
+pub use revoked::RevokedCertificates;
 pub use roles::RoleRemoval;
 pub use secret::Secret;
 pub use settings::{
     AuthenticationMode, CertificateSettings, FirstAdmin, HashCost, HashPoolLimits,
-    ProtectionSettings, Settings, TokenSettings,
+    ProtectionSettings, RegistrySettings, Settings, TokenSettings,
 };
 pub use tokens::TokenRefused;

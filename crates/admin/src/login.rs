@@ -20,6 +20,7 @@ use crate::pool::Source;
 use crate::proof::Tag;
 use crate::protection::{DELAY_MAX, Gate, Locked, Protection};
 use crate::refusal::{LoginRefused, RefusalKind};
+use crate::registry::{Attempted, ClientLabel, Stranger};
 use crate::secret::Secret;
 
 impl Admin {
@@ -29,21 +30,49 @@ impl Admin {
     /// # Errors
     /// [`LoginRefused`], whose variant decides the code for the peer and whose reason is for the log.
     pub async fn login(&self, attempt: LoginAttempt<'_>) -> Result<Authenticated, LoginRefused> {
+        self.login_as(attempt, None).await
+    }
+
+    /// The same for an MQTT client. While the client registry is unlocked, one that is refused for its unknown name is
+    /// recorded, and cannot see that.
+    ///
+    /// # Errors
+    /// As [`Admin::login`].
+    pub async fn login_client(
+        &self,
+        attempt: LoginAttempt<'_>,
+        client: ClientLabel<'_>,
+    ) -> Result<Authenticated, LoginRefused> {
+        self.login_as(attempt, Some(client)).await
+    }
+
+    async fn login_as(
+        &self,
+        attempt: LoginAttempt<'_>,
+        client: Option<ClientLabel<'_>>,
+    ) -> Result<Authenticated, LoginRefused> {
         let settings = &self.shared.settings;
         let refused = |kind| LoginRefused::new(kind, attempt.username);
         let way = match way(settings.authentication, &attempt, settings.password_bytes_max) {
             Ok(way) => way,
-            Err(kind) => return Err(self.refuse_bad(refused(kind), attempt.peer).await),
+            Err(kind) => {
+                if let Some(username) = attempt.username {
+                    self.record_stranger(Attempted { username, client, peer: attempt.peer }, kind);
+                }
+                return Err(self.refuse_bad(refused(kind), attempt.peer).await);
+            }
         };
         match way {
             Way::Anonymous => self.login_anonymous(),
             Way::Password { username, password } => {
-                let account = self
-                    .prove_password(username, password, ProvenMethods::default(), &attempt)
-                    .await?;
+                let attempted = Attempted { username, client, peer: attempt.peer };
+                let proven = ProvenMethods::default();
+                let account = self.prove_password(attempted, password, proven).await?;
                 self.prove(&account, AuthMethod::Password.into(), &attempt)
             }
-            Way::Certificate(certificate) => self.login_by_certificate(certificate, &attempt).await,
+            Way::Certificate(certificate) => {
+                self.login_by_certificate(certificate, &attempt, client).await
+            }
         }
     }
 
@@ -65,8 +94,8 @@ impl Admin {
             let refused = LoginRefused::new(kind, attempt.username);
             return Err(self.refuse_bad(refused, peer).await);
         }
-        let account =
-            self.prove_password(username, password, ProvenMethods::default(), &attempt).await?;
+        let attempted = Attempted { username, client: None, peer };
+        let account = self.prove_password(attempted, password, ProvenMethods::default()).await?;
         self.prove(&account, AuthMethod::Password.into(), &attempt)
     }
 
@@ -120,6 +149,7 @@ impl Admin {
         &self,
         certificate: &ProvenCertificate,
         attempt: &LoginAttempt<'_>,
+        client: Option<ClientLabel<'_>>,
     ) -> Result<Authenticated, LoginRefused> {
         let [name] = certificate.common_names.as_slice() else {
             return Err(LoginRefused::new(RefusalKind::NotOneCommonName, None));
@@ -128,7 +158,11 @@ impl Admin {
             .map_err(|_| LoginRefused::new(RefusalKind::CertificateUserUnknown, None))?;
         let refused = |kind| LoginRefused::new(kind, Some(name));
         let account = self.shared.directory.read().user_named(name).map(Arc::clone);
-        let account = account.ok_or_else(|| refused(RefusalKind::CertificateUserUnknown))?;
+        let attempted = Attempted { username: name, client, peer: attempt.peer };
+        let Some(account) = account else {
+            self.record_stranger(attempted, RefusalKind::CertificateUserUnknown);
+            return Err(refused(RefusalKind::CertificateUserUnknown));
+        };
         let user = account.user();
         if !user.enabled {
             return Err(refused(RefusalKind::CertificateUserDisabled));
@@ -148,7 +182,7 @@ impl Admin {
         if username != name || password.len() > self.shared.settings.password_bytes_max {
             return Err(refused(RefusalKind::ProofMissing));
         }
-        let account = self.prove_password(username, password, proven, attempt).await?;
+        let account = self.prove_password(attempted, password, proven).await?;
         self.prove(&account, proven.with(AuthMethod::Password), attempt)
     }
 
@@ -176,12 +210,11 @@ impl Admin {
     /// Proves a password, and gives the account whose it is. `proven` is what was proven besides.
     async fn prove_password(
         &self,
-        username: &str,
+        attempted: Attempted<'_>,
         password: &[u8],
         proven: ProvenMethods,
-        attempt: &LoginAttempt<'_>,
     ) -> Result<Arc<Account>, LoginRefused> {
-        let now_ms = self.now_ms();
+        let (username, now_ms) = (attempted.username, self.now_ms());
         let methods = proven.with(AuthMethod::Password);
         let refused = |kind| LoginRefused::new(kind, Some(username));
         let (generation, account) = self.account_named(username);
@@ -190,7 +223,7 @@ impl Admin {
         // The same work for a user that is not there.
         let (id, epoch) = user.map_or((Uuid::nil(), 0), |user| (user.id.0, user.credential_epoch));
         let tag = self.shared.proof_key.of_password(id, epoch, password);
-        let source = attempt.peer.source();
+        let source = attempted.peer.source();
         let gate = self.shared.protection.gate(username, source, now_ms);
         if let Ok(account) = &judged
             && account.credentials.is_proven(tag, now_ms)
@@ -200,17 +233,25 @@ impl Admin {
             return Ok(Arc::clone(account));
         }
         if gate != Gate::Open {
+            if matches!(gate, Gate::Locked { what: Locked::User, .. }) && account.is_none() {
+                self.record_locked_out(attempted, password, now_ms);
+            }
             return Err(self.refuse_locked(username, gate, now_ms).await);
         }
         let attempt_tag = self.shared.proof_key.of_attempt(generation, username, password);
         let wrong = judged.as_ref().err().copied().unwrap_or(RefusalKind::WrongPassword);
         let failed = || self.shared.protection.failed(Some(username), source, now_ms);
-        if self.shared.refusals.holds(attempt_tag) {
+        // Not while clients are recorded, or one that was refused before would not be. For all names: a difference in time
+        // would tell those that are recorded from those of users.
+        let is_remembered =
+            !self.shared.registry.is_unlocked(now_ms) && self.shared.refusals.holds(attempt_tag);
+        if is_remembered {
             self.hold_back(failed()).await;
             return Err(refused(wrong));
         }
-        let candidates = (judged.ok(), username, password);
-        let (answer, place) = self.compare(attempt_tag, source, candidates, now_ms);
+        let is_stranger = account.is_none();
+        let candidates = (judged.ok(), password);
+        let (answer, place) = self.compare(attempt_tag, attempted, candidates, is_stranger);
         match self.wait(answer).await.ok_or_else(|| refused(RefusalKind::Busy))? {
             Verdict::Refused(delay) => {
                 self.shared.refusals.remember(attempt_tag);
@@ -265,19 +306,21 @@ impl Admin {
     fn compare(
         &self,
         tag: Tag,
-        source: Source,
-        (account, username, password): (Option<&Arc<Account>>, &str, &[u8]),
-        now_ms: u64,
+        attempted: Attempted<'_>,
+        (account, password): (Option<&Arc<Account>>, &[u8]),
+        is_stranger: bool,
     ) -> (Answer, Place) {
         let (answer, flight) = self.shared.flights.join(tag);
         let Some(flight) = flight else { return (answer, Place::Behind) };
+        let (source, now_ms) = (attempted.peer.source(), self.now_ms());
+        let stranger = if is_stranger { self.stranger(attempted, now_ms) } else { None };
         let watch = Watch {
             protection: Arc::clone(&self.shared.protection),
             clock: self.shared.clock,
-            username: username.into(),
+            username: attempted.username.into(),
             source,
         };
-        let comparison = Comparison::new(self, account, password, (watch, now_ms));
+        let comparison = Comparison::new(self, (account, stranger), password, (watch, now_ms));
         let job = Box::new(move |hasher: &mut Hasher| comparison.run(hasher, flight));
         if let Err(full) = self.shared.pool.submit(source, job) {
             tracing::debug!(?full, "a login is refused");
@@ -334,6 +377,7 @@ struct Watch {
 /// What a hashing thread needs to judge a password.
 struct Comparison {
     watch: Watch,
+    stranger: Option<Stranger>,
     password: Secret,
     candidates: Vec<ParsedHash>,
     /// The slot of each candidate; none if they are nobody's.
@@ -345,7 +389,7 @@ struct Comparison {
 impl Comparison {
     fn new(
         admin: &Admin,
-        account: Option<&Arc<Account>>,
+        (account, mut stranger): (Option<&Arc<Account>>, Option<Stranger>),
         password: &[u8],
         (watch, now_ms): (Watch, u64),
     ) -> Comparison {
@@ -356,11 +400,16 @@ impl Comparison {
                 slots.push(stored.slot);
             }
         }
+        if let Some(candidate) = stranger.as_mut().and_then(Stranger::candidate) {
+            // Whatever comes of it: it has no slot, and so proves nothing.
+            candidates.push(candidate);
+        }
         if candidates.is_empty() {
             candidates.extend(ParsedHash::parse(&admin.shared.dummy));
         }
         Comparison {
             watch,
+            stranger,
             password: Secret::new(password.to_vec()),
             candidates,
             slots,
@@ -369,7 +418,7 @@ impl Comparison {
         }
     }
 
-    fn run(&self, hasher: &mut Hasher, flight: Flight) {
+    fn run(self, hasher: &mut Hasher, flight: Flight) {
         if flight.is_abandoned() {
             return;
         }
@@ -380,11 +429,21 @@ impl Comparison {
             return flight.land(Verdict::Locked(gate));
         }
         let password = self.password.expose();
-        let found = hasher.verify(password, &self.candidates);
+        // A stranger's hash to be kept takes the place, and the time, of the comparison with nobody's.
+        let (found, kept) = match &self.stranger {
+            Some(Stranger::New(_)) => (None, hasher.make_once(password).ok()),
+            Some(Stranger::Known { .. }) | None => {
+                (hasher.verify(password, &self.candidates), None)
+            }
+        };
         let slot = found.and_then(|index| self.slots.get(index));
         let Some(slot) = slot else {
-            let delay = protection.failed(Some(username), *source, clock());
-            return flight.land(Verdict::Refused(delay));
+            let now_ms = clock();
+            flight.land(Verdict::Refused(protection.failed(Some(username), *source, now_ms)));
+            if let Some(stranger) = self.stranger {
+                stranger.settle(&self.password, kept, found.is_some(), now_ms);
+            }
+            return;
         };
         // Two passwords share their salt; renewing one alone would part them.
         let is_weak = match self.candidates.as_slice() {

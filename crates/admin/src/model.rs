@@ -14,6 +14,10 @@ pub use crate::certificate_model::{
     RevocationReasonModel, UserCertificateView,
 };
 pub use crate::lock_model::{LockView, LocksView};
+pub use crate::registry_model::{
+    Registration, RegistrationView, RegistryFilter, RegistryGrant, RegistryOriginModel,
+    RegistryPasswordModel, RegistryRequestView, RegistryStatus, RegistryUnlock, RegistryView,
+};
 use crate::secret::Secret;
 pub use crate::token_model::{LoginView, NewLogin, TokenView, WhoView};
 

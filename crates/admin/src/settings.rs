@@ -35,6 +35,8 @@ pub struct Settings {
     pub tokens: TokenSettings,
     /// When failed logins lock a user or a source.
     pub protection: ProtectionSettings,
+    /// How clients may ask to be let in.
+    pub registry: RegistrySettings,
 }
 
 impl Default for Settings {
@@ -52,6 +54,7 @@ impl Default for Settings {
             certificates: CertificateSettings::default(),
             tokens: TokenSettings::default(),
             protection: ProtectionSettings::default(),
+            registry: RegistrySettings::default(),
         }
     }
 }
@@ -110,6 +113,39 @@ impl Default for ProtectionSettings {
             failures_per_source: 50,
             window: Duration::from_secs(60),
             lockout: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Bounds of the client registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// How long it is unlocked where nobody asks for a time.
+    pub unlock_time: Duration,
+    /// The longest time that may be asked for.
+    pub unlock_time_max: Duration,
+    /// Requests that wait for a decision. Full: new ones are refused. Of decided ones as many are kept; the oldest go.
+    pub pending_max: usize,
+    /// Those of one source address (IPv6: a /64). Full: its new ones are refused.
+    pub pending_per_source_max: usize,
+    /// New requests of one source in the window. More are refused.
+    pub new_per_source_max: u32,
+    /// The time in which new requests are counted.
+    pub window: Duration,
+    /// How long a request waits for a decision, and is kept after it.
+    pub expiry: Duration,
+}
+
+impl Default for RegistrySettings {
+    fn default() -> Self {
+        RegistrySettings {
+            unlock_time: Duration::from_secs(300),
+            unlock_time_max: Duration::from_secs(86_400),
+            pending_max: 1000,
+            pending_per_source_max: 50,
+            new_per_source_max: 30,
+            window: Duration::from_secs(60),
+            expiry: Duration::from_secs(86_400),
         }
     }
 }

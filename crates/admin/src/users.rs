@@ -259,7 +259,7 @@ fn seen<'d>(
     Ok(present)
 }
 
-fn must_be_free(directory: &Directory, name: &UserName) -> Result<(), AdminError> {
+pub(crate) fn must_be_free(directory: &Directory, name: &UserName) -> Result<(), AdminError> {
     match directory.user_named(name.as_str()) {
         None => Ok(()),
         Some(_) => Err(duplicate(name)),
@@ -308,7 +308,7 @@ pub(crate) fn grant_types(asked: &[GrantTypeModel]) -> Result<GrantTypes, AdminE
 }
 
 /// The roles with these ids or names, each once.
-fn roles(
+pub(crate) fn roles(
     directory: &Directory,
     asked: &[String],
     count_max: usize,

@@ -41,14 +41,37 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// A JSON body, or none at all: then what is the default.
+#[derive(Debug)]
+pub(crate) struct OptionalBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<OptionalBody<T>, Problem> {
+        let is_named = request.headers().contains_key(header::CONTENT_TYPE);
+        let is_json = is_json(request.headers());
+        let bytes = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
+        match (bytes.trim_ascii().is_empty(), is_json) {
+            (true, _) if is_json || !is_named => Ok(OptionalBody(T::default())),
+            (_, true) => parse(&bytes).map(OptionalBody),
+            (_, false) => Err(not_json()),
+        }
+    }
+}
+
 async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     if !is_json(request.headers()) {
-        return Err(Problem::new(
-            Kind::UnsupportedMediaType,
-            "the body must be JSON: send `Content-Type: application/json`",
-        ));
+        return Err(not_json());
     }
     Bytes::from_request(request, state).await.map_err(|error| unread(&error))
+}
+
+fn not_json() -> Problem {
+    Problem::new(
+        Kind::UnsupportedMediaType,
+        "the body must be JSON: send `Content-Type: application/json`",
+    )
 }
 
 /// A form in a browser can send other types to other sites without asking, but not this one.

@@ -58,13 +58,14 @@ fn identify(admin: &Admin, request: &Request) -> Result<Caller, Problem> {
     }
 }
 
-/// What anybody may ask: whether the server lives, what its certificates and revocations are, and to be let in.
+/// What anybody may ask: whether the server lives, what its certificates and revocations are, to log in, and to ask to be
+/// let in.
 fn is_public(method: &Method, path: &str) -> bool {
     match path {
         "/healthz" | "/readyz" | "/api/ca.crt" | "/api/crl.pem" => {
             *method == Method::GET || *method == Method::HEAD
         }
-        "/api/login" => *method == Method::POST,
+        "/api/login" | "/api/client-registry/register" => *method == Method::POST,
         _ => false,
     }
 }

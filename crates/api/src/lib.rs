@@ -67,6 +67,7 @@ fn routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .merge(routes::login::router())
         .merge(routes::tokens::router())
         .merge(routes::locks::router())
+        .merge(routes::registry::router())
         .merge(routes::permissions::router())
         .merge(routes::clients::router())
         .merge(routes::explain::router())

@@ -72,6 +72,8 @@ pub(crate) enum Kind {
     MethodNotAllowed,
     Duplicate,
     Locked,
+    TooManyRequests,
+    Registry(RegistryKind),
     InUse,
     LastAdministrator,
     BuiltIn,
@@ -82,6 +84,37 @@ pub(crate) enum Kind {
     UnsupportedMediaType,
     Internal,
     Unavailable,
+}
+
+/// The kinds that the client registry has besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RegistryKind {
+    Locked,
+    Denied,
+    Taken,
+    AlreadyGranted,
+}
+
+impl RegistryKind {
+    fn face(self) -> (&'static str, &'static str, StatusCode) {
+        use StatusCode as Code;
+        match self {
+            RegistryKind::Locked => {
+                ("urn:countersign:problem:registry-locked", "Client registry locked", Code::LOCKED)
+            }
+            RegistryKind::Denied => {
+                ("urn:countersign:problem:registry-denied", "Request denied", Code::FORBIDDEN)
+            }
+            RegistryKind::Taken => (
+                "urn:countersign:problem:registry-taken",
+                "Another request has this name",
+                Code::CONFLICT,
+            ),
+            RegistryKind::AlreadyGranted => {
+                ("urn:countersign:problem:already-granted", "Granted already", Code::CONFLICT)
+            }
+        }
+    }
 }
 
 impl Kind {
@@ -112,6 +145,12 @@ impl Kind {
                 "Too many failed logins",
                 Code::TOO_MANY_REQUESTS,
             ),
+            Kind::TooManyRequests => (
+                "urn:countersign:problem:too-many-requests",
+                "Too many requests",
+                Code::TOO_MANY_REQUESTS,
+            ),
+            Kind::Registry(kind) => kind.face(),
             Kind::InUse => ("urn:countersign:problem:in-use", "In use", Code::CONFLICT),
             Kind::LastAdministrator => {
                 ("urn:countersign:problem:last-administrator", "Last administrator", Code::CONFLICT)
@@ -179,12 +218,15 @@ impl Problem {
 
     /// Too many failed logins, for so long.
     pub(crate) fn locked(retry_after_ms: u64) -> Problem {
+        Problem::new(Kind::Locked, "too many failed logins: try again later")
+            .retry_after(retry_after_ms)
+    }
+
+    /// The same problem, which will be over by then.
+    pub(crate) fn retry_after(self, retry_after_ms: u64) -> Problem {
         let seconds = u16::try_from(retry_after_ms.div_ceil(1000)).unwrap_or(u16::MAX);
         let retry_after_s = Some(NonZeroU16::new(seconds).unwrap_or(NonZeroU16::MIN));
-        Problem {
-            retry_after_s,
-            ..Problem::new(Kind::Locked, "too many failed logins: try again later")
-        }
+        Problem { retry_after_s, ..self }
     }
 
     /// Problems with items of a list, none of which was made.
@@ -262,6 +304,9 @@ impl From<AdminError> for Problem {
             AdminError::LastAdministrator => Problem::new(Kind::LastAdministrator, detail),
             AdminError::BuiltIn { .. } => Problem::new(Kind::BuiltIn, detail),
             AdminError::NoCertificateGrant { .. } => Problem::new(Kind::NoCertificateGrant, detail),
+            AdminError::AlreadyGranted { .. } => {
+                Problem::new(Kind::Registry(RegistryKind::AlreadyGranted), detail)
+            }
             AdminError::CannotIssue(_) => Problem::new(Kind::CannotIssue, detail),
             AdminError::Stale { .. } => Problem::new(Kind::Stale, detail),
             AdminError::Busy => Problem::new(Kind::Unavailable, detail),

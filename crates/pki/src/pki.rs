@@ -171,6 +171,16 @@ impl Pki {
         verified(&state, issued, now)
     }
 
+    /// Whether a certificate signing request could be signed for this user, as far as it is the request's own doing.
+    ///
+    /// # Errors
+    /// If the request is not good, or is not of this user.
+    pub fn check_csr(&self, request_pem: &str, user: &str) -> Result<(), IssueError> {
+        check_user(user)?;
+        request::public_key(request_pem, user)?;
+        Ok(())
+    }
+
     /// A certificate of this user for the key of a certificate signing request, of which nothing else is taken.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::certificate;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::record::{Change, PasswordRecord, PasswordSlot, RoleRecord, UserRecord};
+use crate::registry;
 use crate::secret::PasswordHash;
 use crate::text::{grants_text, signed, slot_number};
 use crate::token;
@@ -69,6 +70,7 @@ async fn apply(tx: &mut Transaction<'_, Sqlite>, change: &Change) -> Result<(), 
             certificate::revoke(tx, fingerprint, *revoked).await
         }
         Change::Token(change) => token::apply(tx, change).await,
+        Change::Registry(change) => registry::apply(tx, change).await,
         Change::Record(entry) => audit::append(tx, entry).await,
         Change::Initialized => initialized(tx).await,
     }

@@ -11,6 +11,7 @@ mod error;
 mod load;
 mod open;
 mod record;
+mod registry;
 mod secret;
 mod state;
 #[cfg(test)]
@@ -26,6 +27,9 @@ pub use certificate::{CertificateOrigin, CertificateRecord, RevokedReason, Revok
 pub use error::StoreError;
 pub use open::Store;
 pub use record::{Change, Contents, PasswordRecord, PasswordSlot, RoleRecord, Stamp, UserRecord};
+pub use registry::{
+    RegistryChange, RegistryOrigin, RegistryPassword, RegistryRecord, RegistryState,
+};
 pub use secret::PasswordHash;
 pub use state::{Changes, Damage, Safety, StateLog};
 pub use token::{TokenChange, TokenRecord};

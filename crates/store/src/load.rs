@@ -30,6 +30,7 @@ impl Store {
         contents.roles = self.load_roles(&mut tx).await?;
         contents.certificates = self.load_certificates(&mut tx).await?;
         contents.tokens = self.load_tokens(&mut tx).await?;
+        contents.registry = self.load_registry(&mut tx).await?;
         let mut after = Uuid::nil();
         loop {
             let chunk = self.load_users_after(&mut tx, after).await?;

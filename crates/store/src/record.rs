@@ -4,6 +4,7 @@ use access::{Role, RoleId, User, UserId};
 
 use crate::audit::AuditEntry;
 use crate::certificate::{CertificateRecord, RevokedRecord};
+use crate::registry::{RegistryChange, RegistryRecord};
 use crate::secret::PasswordHash;
 use crate::token::{TokenChange, TokenRecord};
 
@@ -83,6 +84,8 @@ pub struct Contents {
     pub certificates: Vec<CertificateRecord>,
     /// All bearer tokens, by id.
     pub tokens: Vec<TokenRecord>,
+    /// All requests of clients to be let in, by id.
+    pub registry: Vec<RegistryRecord>,
     /// Whether the first start is over: the built-in roles and the first administrator were made, if wanted.
     pub is_initialized: bool,
 }
@@ -108,6 +111,8 @@ pub enum Change {
     RevokeCertificate([u8; 32], RevokedRecord),
     /// Makes, removes or marks a bearer token.
     Token(TokenChange),
+    /// Files, decides or removes a client's request to be let in.
+    Registry(RegistryChange),
     /// Adds to the audit log.
     Record(AuditEntry),
     /// Remembers that the first start is over.

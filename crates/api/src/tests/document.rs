@@ -24,7 +24,12 @@ fn the_document_describes_itself_and_who_may_ask() {
     assert!(document["paths"]["/api/openapi.json"]["get"].is_object());
     assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     assert_eq!(document["security"][0]["bearer"], serde_json::json!([]));
-    for (path, method) in [("/api/login", "post"), ("/healthz", "get"), ("/api/ca.crt", "get")] {
+    for (path, method) in [
+        ("/api/login", "post"),
+        ("/api/client-registry/register", "post"),
+        ("/healthz", "get"),
+        ("/api/ca.crt", "get"),
+    ] {
         let security = &document["paths"][path][method]["security"];
         assert_eq!(*security, serde_json::json!([{}]), "{path} needs no token");
     }

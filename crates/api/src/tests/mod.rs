@@ -7,5 +7,6 @@ mod document;
 mod errors;
 mod explain;
 mod fixture;
+mod registry;
 mod roles;
 mod users;

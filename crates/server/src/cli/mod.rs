@@ -17,6 +17,7 @@ mod lock;
 mod password;
 mod permission;
 mod policy;
+mod registry;
 mod role;
 mod session;
 mod show;
@@ -104,6 +105,9 @@ enum AskCommand {
     /// Users and addresses that too many failed logins have locked
     #[command(subcommand)]
     Lock(lock::LockCommand),
+    /// Clients that ask to be let in: unlock the registry, and decide
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
     /// MQTT clients that are connected or have a session
     #[command(subcommand)]
     Client(client::ClientCommand),
@@ -193,6 +197,7 @@ impl Ask {
             AskCommand::Login(command) => command.run(&mut session).await,
             AskCommand::Token(command) => command.run(&mut session).await,
             AskCommand::Lock(command) => command.run(&mut session).await,
+            AskCommand::Registry(command) => command.run(&mut session).await,
             AskCommand::Client(command) => command.run(&mut session).await,
             AskCommand::Explain(command) => command.run(&mut session).await,
             AskCommand::Apply(command) => command.run(&mut session).await,

@@ -110,6 +110,10 @@ const BYTES: (u64, u64) = (1 << 10, 16 << 30);
 const PACKET_BYTES: (u64, u64) = (1 << 8, 268_435_460);
 /// 10 ms to an hour.
 const SPAN_MS: (u64, u64) = (10, 3_600_000);
+/// A second to a week.
+const UNLOCK_MS: (u64, u64) = (1000, 604_800_000);
+/// A minute to a year.
+const EXPIRY_MS: (u64, u64) = (60_000, 31_536_000_000);
 /// Argon2's own bounds are wider; these keep a typing error from stopping all logins.
 const HASH_MEMORY_KIB: (u64, u64) = (8, 4 << 20);
 
@@ -279,6 +283,21 @@ pub(super) static KEYS: &[Key] = &[
         "The time within which failed logins add up."),
     bounded("protection", "lockout", SPAN_MS, |c| Slot::Span(&mut c.login.protection.lockout),
         "How long the first lock lasts. Each further one without an hour of peace between lasts twice the last, up to an hour."),
+
+    bounded("registry", "unlock_time", UNLOCK_MS, |c| Slot::Span(&mut c.login.registry.unlock_time),
+        "How long the client registry is unlocked where nobody asks for a time."),
+    bounded("registry", "unlock_time_max", UNLOCK_MS, |c| Slot::Span(&mut c.login.registry.unlock_time_max),
+        "The longest time that may be asked for. More: refused with 400."),
+    bounded("registry", "pending_max", COUNT, |c| Slot::Whole(&mut c.login.registry.pending_max),
+        "Requests of clients that wait for a decision, by MQTT and by REST each. Full: new ones are not taken (REST: 503). Of decided ones as many are kept; the oldest go."),
+    bounded("registry", "pending_per_source_max", COUNT, |c| Slot::Whole(&mut c.login.registry.pending_per_source_max),
+        "Waiting requests of one source address (IPv6: of one /64), by MQTT and by REST each. Full: its new ones are not taken (REST: 429)."),
+    bounded("registry", "new_per_source_max", COUNT, |c| Slot::Whole(&mut c.login.registry.new_per_source_max),
+        "New requests of one source address within the window, by MQTT and by REST each. More are not taken (REST: 429)."),
+    bounded("registry", "window", SPAN_MS, |c| Slot::Span(&mut c.login.registry.window),
+        "The time within which new requests are counted."),
+    bounded("registry", "expiry", EXPIRY_MS, |c| Slot::Span(&mut c.login.registry.expiry),
+        "How long a request waits for a decision, and how long it is known after that to the client that asks again."),
 
     key("admin", "user_enabled", |c| Slot::Switch(&mut c.admin.user_enabled),
         "Whether a new data directory gets the administrator `admin`."),

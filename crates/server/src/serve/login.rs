@@ -7,7 +7,9 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use admin::{Admin, LoginAttempt, LoginRefused, PeerAddress, ProvenCertificate, RefusedLogin};
+use admin::{
+    Admin, ClientLabel, LoginAttempt, LoginRefused, PeerAddress, ProvenCertificate, RefusedLogin,
+};
 use broker::{Attach, Hub, Peer, shard_of};
 use mqtt::{Connect, DecodeError, DecodeLimits, ReasonCode};
 use pki::Pki;
@@ -212,7 +214,8 @@ async fn judge(
         certificate,
         peer: PeerAddress::Network(visitor.address),
     };
-    let login = front.admin.login(attempt).await;
+    let client = ClientLabel { client_id: &connect.client_id, listener: &visitor.listener };
+    let login = front.admin.login_client(attempt, client).await;
     login.map_err(|refused| (code(&refused), refused.reason().to_string()))
 }
 

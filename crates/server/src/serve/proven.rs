@@ -1,7 +1,8 @@
 //! The connections of a shard that a certificate has proven, and when each is to be judged again.
 //!
-//! There is no timer for each: ten times a second the shard looks whether what is trusted has changed, and whose time is
-//! up. A change costs one look-up for each of these connections, in small portions, so that the others do not wait.
+//! There is no timer for each: ten times a second the shard looks whether what is trusted or revoked has changed, and whose
+//! time is up. A change costs one look-up for each of these connections, in small portions, so that the others do not wait.
+//! What was revoked here is known from the records too: a revocation list that cannot be written saves nobody.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,8 +10,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use admin::RevokedCertificates;
 use broker::ConnectionId;
 use pki::{Lapse, PeerIdentity, Pki};
+use tokio::sync::watch;
 
 use super::clock;
 use super::shard::Shard;
@@ -18,7 +21,19 @@ use super::shard::Shard;
 /// The connections of one shard that a certificate has proven.
 pub(crate) struct Proven {
     pki: Arc<Pki>,
+    revoked: watch::Receiver<RevokedCertificates>,
     places: RefCell<Places>,
+}
+
+/// Why a certificate that was good is not any more.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CertificateLapse {
+    /// It was revoked here, whether the revocation list says so or not.
+    #[error("the certificate is revoked")]
+    OnRecord,
+    /// It does not verify any more.
+    #[error(transparent)]
+    Trust(#[from] Lapse),
 }
 
 #[derive(Default)]
@@ -30,16 +45,19 @@ struct Places {
 
 impl Proven {
     /// None yet.
-    pub(crate) fn new(pki: Arc<Pki>) -> Self {
-        Self { pki, places: RefCell::default() }
+    pub(crate) fn new(pki: Arc<Pki>, revoked: watch::Receiver<RevokedCertificates>) -> Self {
+        Self { pki, revoked, places: RefCell::default() }
     }
 
     /// Whether this certificate is good at this moment.
     ///
     /// # Errors
     /// Why it is not.
-    pub(crate) fn judge(&self, identity: &PeerIdentity) -> Result<(), Lapse> {
-        self.pki.still_good(identity, clock::certificate_time())
+    pub(crate) fn judge(&self, identity: &PeerIdentity) -> Result<(), CertificateLapse> {
+        if self.revoked.borrow().holds(identity.fingerprint().as_bytes()) {
+            return Err(CertificateLapse::OnRecord);
+        }
+        Ok(self.pki.still_good(identity, clock::certificate_time())?)
     }
 
     /// One more.
@@ -87,14 +105,18 @@ impl Places {
 /// Ends connections whose certificates are not good any more, soon after that is so.
 pub(crate) async fn watch(shard: Rc<Shard>) {
     let mut judged = shard.proven().pki.generation();
+    let mut revoked = shard.proven().revoked.clone();
     loop {
         tokio::time::sleep(LOOK).await;
         // Read first: what changes while all are judged is another round's.
         let generation = shard.proven().pki.generation();
-        let ids = if generation == judged {
+        // With the sender gone nothing more is revoked.
+        let is_revocation = revoked.has_changed().unwrap_or(false);
+        let ids = if generation == judged && !is_revocation {
             shard.proven().due(clock::certificate_time().as_secs())
         } else {
             judged = generation;
+            revoked.mark_unchanged();
             shard.proven().all()
         };
         for portion in ids.chunks(JUDGED_AT_ONCE) {

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use access::{Authenticated, UserName};
 use broker::{Attach, AttachRefused, ClientName, Peer, Refusal, RefusalReason, Report};
 use mqtt::{Connect, ReasonCode};
-use pki::{Lapse, PeerIdentity};
+use pki::PeerIdentity;
 
 use super::handshake::Failed;
 use super::login::Visitor;
+use super::proven::CertificateLapse;
 
 /// A connection that ended before its CONNECT was complete.
 pub(crate) fn no_connect(visitor: &Visitor, reason: &str) {
@@ -31,7 +32,7 @@ pub(crate) fn no_handshake(visitor: &Visitor, failed: &Failed) {
 }
 
 /// A client whose certificate is not good any more.
-pub(crate) fn identity_lapsed(identity: &PeerIdentity, lapse: &Lapse) {
+pub(crate) fn identity_lapsed(identity: &PeerIdentity, lapse: &CertificateLapse) {
     tracing::warn!(
         user = identity.common_name(), fingerprint = %identity.fingerprint(),
         reason = lapse.to_string(),

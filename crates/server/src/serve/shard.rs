@@ -14,7 +14,6 @@ use broker::{
 };
 use hashbrown::{HashMap, HashSet};
 use mqtt::{ReasonCode, Timestamp};
-use pki::Pki;
 use tokio::sync::Notify;
 
 use super::clock;
@@ -64,7 +63,7 @@ impl Shard {
         engine: Engine,
         inboxes: Arc<[Inbox]>,
         journal: Option<Arc<Journal>>,
-        pki: Arc<Pki>,
+        proven: Proven,
         linger: Duration,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -77,7 +76,7 @@ impl Shard {
             inboxes,
             journal,
             records: RefCell::default(),
-            proven: Proven::new(pki),
+            proven,
             congested: Cell::new(None),
             congestion: Notify::new(),
             held_back: RefCell::default(),

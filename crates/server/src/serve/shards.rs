@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use admin::RevokedCertificates;
 use broker::{Engine, Hub, ShardId};
 use pki::Pki;
 use tokio::sync::{mpsc, watch};
 
 use super::inbox::{Inbox, Order};
+use super::proven::Proven;
 use super::shard::{self, Shard};
 use super::state::{Journal, State};
 
@@ -29,6 +31,7 @@ struct Common {
     inboxes: Arc<[Inbox]>,
     journal: Option<Arc<Journal>>,
     pki: Arc<Pki>,
+    revoked: watch::Receiver<RevokedCertificates>,
     policy_changes: watch::Receiver<u64>,
     stop_timeout: Duration,
 }
@@ -43,6 +46,7 @@ impl Shards {
         state: State,
         pki: &Arc<Pki>,
         batches_max: usize,
+        revoked: watch::Receiver<RevokedCertificates>,
         policy_changes: watch::Receiver<u64>,
         stop_timeout: Duration,
     ) -> io::Result<Self> {
@@ -54,6 +58,7 @@ impl Shards {
             inboxes: Arc::clone(&inboxes),
             journal: state.journal.clone(),
             pki: Arc::clone(pki),
+            revoked,
             policy_changes,
             stop_timeout,
         };
@@ -88,9 +93,10 @@ fn start_thread(
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("{THREAD_NAME}{}", id.0)).spawn(move || {
-        let Common { hub, inboxes, journal, pki, policy_changes, stop_timeout } = common;
+        let Common { hub, inboxes, journal, pki, revoked, policy_changes, stop_timeout } = common;
         let linger = Duration::from_millis(hub.limits().close_linger_ms);
-        let shard = Shard::new(id, engine, inboxes, journal, pki, linger);
+        let proven = Proven::new(pki, revoked);
+        let shard = Shard::new(id, engine, inboxes, journal, proven, linger);
         let tasks = tokio::task::LocalSet::new();
         tasks.block_on(
             &runtime,

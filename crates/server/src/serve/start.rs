@@ -45,6 +45,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
         state,
         &pki,
         config.intake.shard_inbox_batches_max,
+        admin.identity_changes(),
         admin.policy_changes(),
         config.server.stop_timeout,
     )

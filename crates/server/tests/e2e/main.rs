@@ -25,6 +25,7 @@ mod lifecycle;
 mod malformed;
 mod policy;
 mod real_clients;
+mod registry;
 mod remote;
 mod rights;
 mod sessions;

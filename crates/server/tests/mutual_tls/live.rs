@@ -145,3 +145,24 @@ fn a_session_outlives_the_certificate_that_it_was_made_with() {
         crate::link::tls(scene.mqtts(), &scene.config(Some(&new), &rustls::version::TLS13));
     assert_eq!(connack(&mut stream).1[..2], [1, 0], "session present, accepted");
 }
+
+#[test]
+fn flaw_34_a_revocation_cuts_live_links_even_if_the_list_cannot_be_written() {
+    let scene = Scene::start("mutual-tls");
+    let user = scene.add_user("revoked", &["certificate"]);
+    let (client, certificate) = issued(&scene, &user);
+    let (spared, _) = issued(&scene, &user);
+    let mut spared = scene.connect(&spared, "spared", Version::V5);
+    // Neither is a list that can be replaced, nor a file that can be moved out of the way: like a full disk.
+    let directory = scene.broker.data_dir().join("certs");
+    std::fs::remove_file(directory.join("crl.pem")).unwrap();
+    std::fs::create_dir(directory.join("crl.pem")).unwrap();
+    std::fs::create_dir_all(directory.join("crl.pem.unusable/full")).unwrap();
+    check_cut("certificate revoked, list not written", pair(&scene, &client, "revoked"), || {
+        let reply = scene.broker.request("DELETE", &certificate, None);
+        assert_eq!(reply.status, 500, "the list is not written: {}", reply.body);
+    });
+    assert_alive(&mut spared);
+    let again = scene.outcome(Some(&client), &testkit::login(Version::V5, "again"));
+    assert_eq!(again, crate::link::Outcome::Connack(0x87), "nor does it come back");
+}

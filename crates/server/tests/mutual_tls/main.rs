@@ -18,6 +18,7 @@ mod matrix;
 mod modes;
 mod real_programs;
 mod refusals;
+mod registry;
 mod resumption;
 mod scene;
 mod websockets;

@@ -26,13 +26,30 @@ impl List {
                     text(client, "listener"),
                     text(client, "address"),
                     text(client, "authMethod"),
+                    text(client, "tlsVersion").trim_start_matches("TLSv").to_owned(),
+                    certificate_ends(client),
                     items(client, "subscriptions").len().to_string(),
                 ]
             })
             .collect();
-        let heading =
-            ["USER", "CLIENT ID", "CONNECTED", "LISTENER", "ADDRESS", "LOGIN", "SUBSCRIPTIONS"];
+        let heading = [
+            "USER",
+            "CLIENT ID",
+            "ONLINE",
+            "LISTENER",
+            "ADDRESS",
+            "PROOF",
+            "TLS",
+            "CERT UNTIL",
+            "SUBS",
+        ];
         let shown = table(heading, &rows);
         Ok(Answer::done(Value::Array(clients), shown))
     }
+}
+
+/// The day on which the client's certificate ends, and the connection with it.
+fn certificate_ends(client: &Value) -> String {
+    let ends = client.get("certificate").map(|certificate| text(certificate, "expiresAt"));
+    ends.unwrap_or_default().chars().take_while(|letter| *letter != 'T').collect()
 }

@@ -120,6 +120,14 @@ async fn read_connect(
         if start.saturating_add(missing) > SMALL_CONNECT_BYTES {
             ticket.reserve(start.saturating_add(missing)).await;
         }
+        let needed = start.saturating_add(missing.max(FIRST_READ_BYTES));
+        if input.capacity() < needed {
+            // What it grows out of is wiped: there may be half a password in it.
+            let capacity = needed.saturating_add(FIRST_READ_BYTES);
+            let mut larger = zeroize::Zeroizing::new(Vec::with_capacity(capacity));
+            larger.extend_from_slice(&input);
+            input = larger;
+        }
         input.resize(start.saturating_add(missing.clamp(FIRST_READ_BYTES, READ_BYTES_MAX)), 0);
         let room = input.get_mut(start..).unwrap_or_default();
         match poll_fn(|context| transport.poll_read(context, room)).await {

@@ -84,10 +84,10 @@ impl Admin {
             Some(record) => match &record.password {
                 RegistryPassword::Kept(hash) => {
                     let hash = ParsedHash::parse(hash).ok();
-                    // Another cost would take another time.
-                    let hash = hash.filter(|hash| hash.cost == settings.hash_cost);
+                    // Another cost would take another time: then nobody looks whether it is the same.
+                    let hash = hash.filter(|hash| hash.cost == settings.hash_cost)?;
                     let registry = Arc::clone(registry);
-                    let (id, hash) = (record.id, Box::new(hash));
+                    let (id, hash) = (record.id, Box::new(Some(hash)));
                     return Some(Stranger::Known { registry, id, hash, peer });
                 }
                 RegistryPassword::Absent | RegistryPassword::Unfit => match record.origin {

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::{House, cheap, login};
-use crate::{Caller, HashCost, RefusalKind, Settings};
+use crate::{Caller, HashCost, RefusalKind, RegistrySettings, Settings};
 
 #[tokio::test]
 async fn refusals_cannot_be_told_apart_by_time() {
@@ -37,6 +37,54 @@ async fn refusals_cannot_be_told_apart_by_time() {
     }
     let medians: Vec<u128> = times_us.iter_mut().map(|times| median(times)).collect();
     println!("median µs of a refusal: {:?}", names.iter().zip(&medians).collect::<Vec<_>>());
+    let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+    assert!(*least > 100, "a hash was made: {medians:?}");
+    assert!(most * 100 <= least * 125, "within a quarter: {medians:?}");
+}
+
+#[tokio::test]
+async fn while_clients_are_recorded_refusals_cannot_be_told_apart_by_time() {
+    const ROUNDS: usize = 120;
+    let registry = RegistrySettings {
+        pending_per_source_max: 1000,
+        new_per_source_max: 1000,
+        ..RegistrySettings::default()
+    };
+    let hash_cost = HashCost { memory_kib: 2048, passes: 1, lanes: 1 };
+    let house = super::registry::unlocked(Settings { hash_cost, registry, ..cheap() }).await;
+    house.add("alice", "alice-password").await;
+    let refuse = async |name: &str, password: &str| {
+        let (username, password) = (Some(name), Some(password.as_bytes()));
+        let peer = super::registry::peer("192.0.2.1:1883");
+        let attempt = crate::LoginAttempt { username, password, certificate: None, peer };
+        let client = crate::ClientLabel { client_id: "press-7", listener: "mqtt" };
+        let begun = Instant::now();
+        assert!(house.admin.login_client(attempt, client).await.is_err(), "{name}");
+        begun.elapsed().as_micros()
+    };
+    refuse("recorded-before", "a-password-of-its-own").await;
+    let mut times_us = vec![Vec::new(); 5];
+    for round in 0..ROUNDS {
+        let fresh = format!("stranger-{round}");
+        let wrong = format!("wrong-password-{round}");
+        let cases = [
+            ("alice", wrong.as_str()),
+            ("alice", "always-the-same-one"),
+            (fresh.as_str(), "a-password-of-its-own"),
+            ("recorded-before", wrong.as_str()),
+            ("recorded-before", "a-password-of-its-own"),
+        ];
+        // Each in turn behind the one that is written to disk meanwhile.
+        for place in 0..cases.len() {
+            let index = (place * (1 + round % 4)) % cases.len();
+            let (name, password) = cases[index];
+            times_us[index].push(refuse(name, password).await);
+        }
+    }
+    let medians: Vec<u128> = times_us.iter_mut().map(|times| median(times)).collect();
+    println!("median µs of a refusal, the third recorded: {medians:?}");
+    let recorded = super::registry::requests(&house).len();
+    assert!(recorded > 50, "{recorded} of the first hundred are recorded");
     let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
     assert!(*least > 100, "a hash was made: {medians:?}");
     assert!(most * 100 <= least * 125, "within a quarter: {medians:?}");

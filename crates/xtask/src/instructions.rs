@@ -39,7 +39,7 @@ const HOT_PATHS: &[HotPath] = &[
         fewer: 20_000,
         more: 60_000,
         deliveries: 1,
-        ceiling: 0,
+        ceiling: 620,
     },
     HotPath {
         name: "QoS 0, publish to deliver",
@@ -48,7 +48,7 @@ const HOT_PATHS: &[HotPath] = &[
         fewer: 20_000,
         more: 60_000,
         deliveries: 1,
-        ceiling: 0,
+        ceiling: 1_150,
     },
     HotPath {
         name: "QoS 1, publish to deliver, all acknowledgements",
@@ -57,7 +57,7 @@ const HOT_PATHS: &[HotPath] = &[
         fewer: 20_000,
         more: 60_000,
         deliveries: 1,
-        ceiling: 0,
+        ceiling: 2_560,
     },
     HotPath {
         name: "QoS 2, publish to deliver, all acknowledgements",
@@ -66,7 +66,7 @@ const HOT_PATHS: &[HotPath] = &[
         fewer: 20_000,
         more: 60_000,
         deliveries: 1,
-        ceiling: 0,
+        ceiling: 3_530,
     },
     HotPath {
         name: "QoS 0, fan-out to 200, each delivery",
@@ -75,7 +75,7 @@ const HOT_PATHS: &[HotPath] = &[
         fewer: 800,
         more: 2_400,
         deliveries: 200,
-        ceiling: 0,
+        ceiling: 420,
     },
 ];
 

@@ -47,6 +47,7 @@ mod token_model;
 mod tokens;
 mod users;
 mod view;
+mod whole;
 
 pub use admin::{Admin, Opened};
 pub use attempt::{LoginAttempt, PeerAddress, ProvenCertificate};

@@ -68,3 +68,4 @@ pub use settings::{
     ProtectionSettings, RegistrySettings, Settings, TokenSettings,
 };
 pub use tokens::TokenRefused;
+pub use users::USERS_PER_BATCH_MAX;

@@ -194,3 +194,22 @@ fn flaw_40_ten_thousand_guesses_a_minute_by_https_lock_their_address_and_disturb
         },
     );
 }
+
+#[test]
+fn one_address_that_holds_all_the_https_connections_it_gets_keeps_nobody_else_out() {
+    let scene = scene();
+    let config = scene.config(None, &rustls::version::TLS13);
+    let hold = || {
+        let mut stream = link::tls_from(GUESSER, scene.https(), &config);
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        (status.ends_with(b"200")).then_some(stream)
+    };
+    let held: Vec<_> = (0..256).map_while(|_| hold()).collect();
+    assert_eq!(held.len(), 256, "as many as it may have");
+    assert!(hold().is_none(), "and no more");
+    assert_eq!(rest_login(scene.https(), &config, "stranger", ELSEWHERE), 200);
+    drop(held);
+    testkit::eventually("the places are free again", || hold().is_some());
+}

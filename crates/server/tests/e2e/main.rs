@@ -18,6 +18,7 @@ mod certificates;
 mod conformance;
 mod crash;
 mod credentials;
+mod crowd;
 mod documents;
 mod durable;
 mod explain;

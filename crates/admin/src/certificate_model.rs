@@ -96,7 +96,8 @@ pub struct NewCertificate {
     #[serde(default)]
     pub csr: Option<String>,
     /// Days of validity; 365 if absent, unless configured otherwise.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::whole::optional")]
+    #[schema(minimum = 1)]
     pub days: Option<u32>,
     /// For a new key: answer with a PKCS#12 file under this password besides, of at least 8 characters.
     #[serde(default)]

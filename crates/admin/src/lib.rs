@@ -47,6 +47,7 @@ mod token_model;
 mod tokens;
 mod users;
 mod view;
+mod whole;
 
 pub use admin::{Admin, Opened};
 pub use attempt::{LoginAttempt, PeerAddress, ProvenCertificate};
@@ -67,3 +68,4 @@ pub use settings::{
     ProtectionSettings, RegistrySettings, Settings, TokenSettings,
 };
 pub use tokens::TokenRefused;
+pub use users::USERS_PER_BATCH_MAX;

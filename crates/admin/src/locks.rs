@@ -34,12 +34,12 @@ impl Admin {
     /// Lets a source log in again, and forgets its failures.
     ///
     /// # Errors
-    /// If there are none, or it is no address.
+    /// If there are none, or it is no address: then it cannot be locked.
     pub fn unlock_source(&self, caller: &Caller, source: &str) -> Result<(), AdminError> {
         let address = source.strip_suffix("/64").unwrap_or(source).parse::<IpAddr>();
-        let address = address.map_err(|_| AdminError::invalid("source", "is not an address"))?;
-        unlocked(self.shared.protection.unlock_source(address), Kind::LockedSource, source)?;
-        tracing::info!(%caller, %address, "a source was unlocked");
+        let found = address.is_ok_and(|address| self.shared.protection.unlock_source(address));
+        unlocked(found, Kind::LockedSource, source)?;
+        tracing::info!(%caller, source, "a source was unlocked");
         Ok(())
     }
 }

@@ -132,6 +132,7 @@ pub struct NewPermission {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
     /// Topic filter, or REST path in the same wildcard language.
+    #[schema(min_length = 1)]
     pub resource: String,
     /// What it is about.
     pub operation: OperationModel,
@@ -231,6 +232,7 @@ pub struct RoleView {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewUser {
     /// 3 to 255 characters of `A-Z a-z 0-9 _ . - @`, first a letter, digit or `_`.
+    #[schema(min_length = 3, max_length = 255, pattern = "^[A-Za-z0-9_][A-Za-z0-9_.@-]*$")]
     pub username: String,
     /// Absent for a user that proves itself by certificate only.
     #[serde(default)]
@@ -241,6 +243,7 @@ pub struct NewUser {
     pub identity_provider: IdentityProvider,
     /// Absent: `password` if a password is given, else `certificate`.
     #[serde(default)]
+    #[schema(min_items = 1)]
     pub grant_types: Option<Vec<GrantTypeModel>>,
     /// Put before each topic the user publishes to.
     #[serde(default)]
@@ -262,6 +265,7 @@ pub struct NewUser {
 pub struct UserPatch {
     /// All grant types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1)]
     pub grant_types: Option<Vec<GrantTypeModel>>,
     /// The publish prefix; `null` takes it away.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
@@ -283,6 +287,7 @@ pub struct UserPatch {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewRole {
     /// The same rule as for user names.
+    #[schema(min_length = 3, max_length = 255, pattern = "^[A-Za-z0-9_][A-Za-z0-9_.@-]*$")]
     pub name: String,
     /// What holders of the role may and may not do.
     #[serde(default)]
@@ -295,6 +300,7 @@ pub struct NewRole {
 pub struct RolePatch {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 3, max_length = 255, pattern = "^[A-Za-z0-9_][A-Za-z0-9_.@-]*$")]
     pub name: Option<String>,
     /// All permissions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -316,7 +322,8 @@ pub struct PasswordChange {
     #[serde(default)]
     pub second: bool,
     /// Hours until the second password ends; absent: it does not end by itself.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::whole::optional")]
+    #[schema(minimum = 1)]
     pub expires_in_hours: Option<u32>,
 }
 

@@ -24,6 +24,7 @@ pub struct PolicyDocument {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PolicyUser {
     /// 3 to 255 characters of `A-Z a-z 0-9 _ . - @`, first a letter, digit or `_`.
+    #[schema(min_length = 3, max_length = 255, pattern = "^[A-Za-z0-9_][A-Za-z0-9_.@-]*$")]
     pub username: String,
     /// A hash of the password, in PHC format.
     #[serde(default)]
@@ -38,6 +39,7 @@ pub struct PolicyUser {
     pub identity_provider: IdentityProvider,
     /// Absent: as they are; for a new user `password` if it has one, else `certificate`.
     #[serde(default)]
+    #[schema(min_items = 1)]
     pub grant_types: Option<Vec<GrantTypeModel>>,
     /// Put before each topic the user publishes to.
     #[serde(default)]

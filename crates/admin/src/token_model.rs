@@ -17,7 +17,7 @@ pub struct NewLogin {
     #[schema(value_type = String)]
     pub password: Secret,
     /// Hours until the token ends; a default if absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::whole::optional")]
     #[schema(minimum = 1)]
     pub expire_time_in_hours: Option<u32>,
     /// What the token is for, shown in lists.

@@ -330,4 +330,4 @@ pub(crate) fn roles(
 }
 
 /// The most users that are made at once: each costs the hash of its password.
-const USERS_PER_BATCH_MAX: usize = 1000;
+pub const USERS_PER_BATCH_MAX: usize = 1000;

@@ -1,15 +1,18 @@
 //! What handlers take from a request. Each of them answers with a problem document if the request does not have it.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::net::Ipv6Addr;
 
-use admin::{Caller, PeerAddress};
+use admin::{Caller, PeerAddress, USERS_PER_BATCH_MAX};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::problem::{Kind, Problem};
@@ -217,18 +220,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OneOrMany<T> {
         if !bytes.trim_ascii_start().starts_with(b"[") {
             return parse(&bytes).map(OneOrMany::One);
         }
-        let items: Vec<serde_json::Value> = serde_json::from_slice(&bytes)
+        let Items(items) = serde_json::from_slice(&bytes)
             .map_err(|error| Problem::new(Kind::BadRequest, error.to_string()))?;
         let (mut parsed, mut refused) = (Vec::with_capacity(items.len()), Vec::new());
         for (index, item) in items.into_iter().enumerate() {
-            // As with one alone: serde would take an array for an object.
-            let item = if item.is_object() { item } else { serde_json::Value::Null };
-            match serde_path_to_error::deserialize(item) {
+            match parse(item.get().as_bytes()) {
                 Ok(item) => parsed.push(item),
-                Err(error) => {
-                    let path = error.path().to_string();
-                    refused.push((index, bad_json(&path, &error.into_inner())));
-                }
+                Err(problem) => refused.push((index, problem)),
             }
         }
         if refused.is_empty() {
@@ -236,6 +234,38 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OneOrMany<T> {
         } else {
             Err(Problem::in_items(refused))
         }
+    }
+}
+
+/// The items of a list as they were written, so that each is read like one alone: a field given twice is lost in a parsed
+/// one. And no more of them than could be used, whatever else there is room for.
+struct Items<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Items<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(ItemsVisitor)
+    }
+}
+
+struct ItemsVisitor;
+
+impl<'de> Visitor<'de> for ItemsVisitor {
+    type Value = Items<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Items<'de>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            if items.len() >= USERS_PER_BATCH_MAX {
+                let reason = format!("the list must have 1 to {USERS_PER_BATCH_MAX} users");
+                return Err(A::Error::custom(reason));
+            }
+            items.push(item);
+        }
+        Ok(Items(items))
     }
 }
 

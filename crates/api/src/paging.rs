@@ -11,8 +11,9 @@ pub(crate) fn page_request(
 ) -> Result<PageRequest, Problem> {
     let page_number = page_number.unwrap_or(1);
     let rows_per_page = rows_per_page.unwrap_or(ROWS_PER_PAGE_DEFAULT);
-    if page_number == 0 {
-        return Err(Problem::in_parameter("pageNumber", "pages are counted from 1"));
+    if !(1..=PAGE_NUMBER_MAX).contains(&page_number) {
+        let detail = format!("pages are counted from 1, to {PAGE_NUMBER_MAX}");
+        return Err(Problem::in_parameter("pageNumber", detail));
     }
     if !(1..=ROWS_PER_PAGE_MAX).contains(&rows_per_page) {
         let detail = format!("a page has 1 to {ROWS_PER_PAGE_MAX} rows, not {rows_per_page}");
@@ -20,6 +21,9 @@ pub(crate) fn page_request(
     }
     Ok(PageRequest { page_number, rows_per_page })
 }
+
+/// Programs that read the document take the number for one of 32 bits with a sign.
+const PAGE_NUMBER_MAX: u32 = i32::MAX.unsigned_abs();
 
 /// Cuts one page out of all rows.
 pub(crate) fn cut<T, U>(rows: &[T], page: PageRequest, show: impl Fn(&T) -> U) -> Page<U> {
@@ -53,10 +57,11 @@ mod tests {
 
     #[test]
     fn strange_pages_are_refused() {
-        for (page_number, rows_per_page) in [(Some(0), None), (None, Some(0)), (None, Some(101))] {
+        let strange = [(Some(0), None), (Some(1 << 31), None), (None, Some(0)), (None, Some(101))];
+        for (page_number, rows_per_page) in strange {
             assert!(page_request(page_number, rows_per_page).is_err());
         }
         assert_eq!(page_request(None, None).unwrap(), PageRequest::default());
-        assert!(page_request(Some(u32::MAX), Some(100)).is_ok());
+        assert!(page_request(Some((1 << 31) - 1), Some(100)).is_ok());
     }
 }

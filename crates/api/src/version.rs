@@ -6,6 +6,21 @@ use axum::http::{HeaderValue, header};
 
 use crate::problem::Problem;
 
+/// `If-Match` as the document describes it.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it is only a description: `IfMatch` is what is read")]
+pub(crate) struct IfMatchHeader {
+    /// The `ETag` of the version that the change is meant for; absent, or `*`: of whichever there is.
+    #[param(
+        rename = "If-Match",
+        nullable = false,
+        example = "\"1\"",
+        pattern = r#"^([*]|(W/)?"[!#-+.-~]*")$"#
+    )]
+    if_match: Option<String>,
+}
+
 /// The versions that the caller's change was made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum IfMatch {
@@ -32,18 +47,23 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<IfMatch, Problem> {
         let mut versions = Vec::new();
-        let mut is_given = false;
+        let mut tags = 0_usize;
         for value in parts.headers.get_all(header::IF_MATCH) {
-            is_given = true;
             let value = value.to_str().map_err(|_| malformed())?;
             if value.trim() == "*" {
                 return Ok(IfMatch::Any);
             }
             for tag in value.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
                 versions.extend(parse_tag(tag)?);
+                tags = tags.saturating_add(1);
             }
         }
-        Ok(if is_given { IfMatch::OneOf(versions) } else { IfMatch::Any })
+        match (tags, parts.headers.contains_key(header::IF_MATCH)) {
+            (0, false) => Ok(IfMatch::Any),
+            // A condition without any tag is none that could be meant.
+            (0, true) => Err(malformed()),
+            _ => Ok(IfMatch::OneOf(versions)),
+        }
     }
 }
 
@@ -102,7 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_tag_is_refused() {
-        for tag in ["7", "\"7", "W/7", "abc"] {
+        for tag in ["7", "\"7", "W/7", "abc", "", ","] {
             check(&[tag], None).await;
         }
     }

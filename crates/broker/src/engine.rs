@@ -15,6 +15,7 @@ use crate::effect::Effect;
 use crate::hub::Hub;
 use crate::identity::{ConnectionId, SessionIdentity, SessionKeyRef, SessionRef, ShardId};
 use crate::outbox::Outbox;
+use crate::rejudge::Withdrawn;
 use crate::report::{DecisionId, DisconnectCause, SessionEnd};
 use crate::round::Round;
 use crate::routes::RouteCache;
@@ -42,6 +43,8 @@ pub(crate) struct Shard {
     pub(crate) policy: Arc<Policy>,
     /// From these subscriptions on, what `policy` does not allow the sessions of this shard is out of them.
     pub(crate) judged_at_table_generation: u64,
+    /// Subscriptions withdrawn and still in the hub's table, while sessions are judged.
+    pub(crate) withdrawn: Withdrawn,
     pub(crate) sessions: Sessions,
     pub(crate) round: Round,
     pub(crate) timers: Timers,
@@ -64,6 +67,7 @@ impl Engine {
                 id: shard,
                 policy,
                 judged_at_table_generation: 0,
+                withdrawn: Withdrawn::default(),
                 sessions: Sessions::new(shard, seed),
                 round,
                 timers: Timers::default(),

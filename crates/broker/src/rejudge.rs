@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use access::{Lapse, Rights};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use mqtt::{Qos, ReasonCode, Timestamp};
 use topic::{SubscriptionFilter, TopicName};
 
@@ -29,40 +31,65 @@ impl Engine {
         }
         self.shard.policy = self.shard.hub.policy();
         self.shard.round.policy_generation = self.shard.policy.generation();
-        for place in self.shard.sessions.places() {
-            let is_same = self.shard.sessions.get(place).is_none_or(|session| {
-                session.rights.as_ref().is_some_and(|it| it.are_current_in(&self.shard.policy))
-            });
-            if !is_same {
-                self.rejudge(place, now);
-            }
+        let changed = self.shard.sessions_changed();
+        for place in &changed {
+            self.shard.rejudge(*place, now);
         }
-        self.shard.judged_at_table_generation = self.shard.hub.table.generation();
+        // Of all sessions, before any connection ends: what one ends with, as a will, goes to others.
+        self.shard.take_out_withdrawn();
+        for place in changed {
+            self.end_without_standing(place, now);
+        }
     }
 
-    fn rejudge(&mut self, place: SessionRef, now: Timestamp) {
-        let Some(session) = self.shard.sessions.get_mut(place) else { return };
-        let key = session.identity.key.clone();
+    fn end_without_standing(&mut self, place: SessionRef, now: Timestamp) {
+        let Some(session) = self.shard.sessions.get(place) else { return };
+        let user = session.identity.key.user;
         let standing = match &session.proof {
             Some(proof) => self.shard.policy.standing(proof),
             None => Ok(()),
         };
-        let is_online = session.connection.is_some();
-        session.rights = self.shard.policy.rights(key.user, &key.client_id);
-        // Before the connection is ended, so that nothing it ends with goes past the new rights.
-        self.shard.withdraw(place, now);
         if let Err(lapse) = standing
-            && is_online
+            && session.connection.is_some()
         {
             self.end_connection(place, Ending::standing_lost(lapse_code(lapse)), now);
         }
-        if self.shard.policy.user(key.user).is_none() {
+        if self.shard.policy.user(user).is_none() {
             self.end_session(place, SessionEnd::UserRemoved, now);
         }
     }
 }
 
+/// The sessions that are to be taken out of the hub's table, by filter: a crowd that shares one is taken out in one go.
+pub(crate) type Withdrawn = HashMap<SubscriptionFilter, Vec<SessionRef>, FixedState>;
+
 impl Shard {
+    /// The sessions whose user or roles are not the same compiled objects any more.
+    fn sessions_changed(&self) -> Vec<SessionRef> {
+        let mut places = self.sessions.places();
+        places.retain(|place| {
+            let rights = self.sessions.get(*place).map(|session| session.rights.as_ref());
+            rights.is_some_and(|it| it.is_none_or(|it| !it.are_current_in(&self.policy)))
+        });
+        places
+    }
+
+    fn rejudge(&mut self, place: SessionRef, now: Timestamp) {
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        let key = &session.identity.key;
+        session.rights = self.policy.rights(key.user, &key.client_id);
+        self.withdraw(place, now);
+    }
+
+    /// Takes what was withdrawn out of the hub's table. Routes made from it before are not trusted from here on.
+    pub(crate) fn take_out_withdrawn(&mut self) {
+        for (filter, mut places) in std::mem::take(&mut self.withdrawn) {
+            places.sort_unstable();
+            self.hub.table.remove_all(&filter, &places);
+        }
+        self.judged_at_table_generation = self.hub.table.generation();
+    }
+
     /// Takes from the session all that its rights do not cover any more.
     pub(crate) fn withdraw(&mut self, place: SessionRef, now: Timestamp) {
         self.withdraw_subscriptions(place);
@@ -99,7 +126,8 @@ impl Shard {
         }
         let client = Arc::clone(&session.client);
         for (filter, denial) in lost {
-            self.unsubscribe(place, &filter);
+            self.forget_subscription(place, &filter);
+            self.withdrawn.entry(filter.clone()).or_default().push(place);
             let reason = RefusalReason::Denied(denial);
             self.round.refuse(&client, RefusedAction::Held, &filter.to_string(), reason);
         }

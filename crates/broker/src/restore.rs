@@ -219,6 +219,7 @@ impl Engine {
         for (key, session) in image.sessions_of(self.shard.id, self.shard.hub.shards()) {
             self.restore_session(key, session, now);
         }
+        self.shard.take_out_withdrawn();
     }
 
     fn restore_session(&mut self, key: SessionKey, mut image: SessionImage, now: Timestamp) {

@@ -118,11 +118,23 @@ impl Shard {
 
     /// Takes a subscription out. Says whether there was one.
     pub(crate) fn unsubscribe(&mut self, place: SessionRef, filter: &SubscriptionFilter) -> bool {
+        let was_there = self.forget_subscription(place, filter);
+        if was_there {
+            self.hub.table.remove(filter, place);
+        }
+        was_there
+    }
+
+    /// Takes a subscription out of its session and of the records, but not out of the hub's table.
+    pub(crate) fn forget_subscription(
+        &mut self,
+        place: SessionRef,
+        filter: &SubscriptionFilter,
+    ) -> bool {
         let Some(session) = self.sessions.get_mut(place) else { return false };
         if session.subscriptions.remove(filter).is_none() {
             return false;
         }
-        self.hub.table.remove(filter, place);
         if session.is_durable(self.hub.limits()) {
             let (key, filter) = (session.identity.key.clone(), filter.clone());
             self.round.persist(Record::SubscriptionRemove { key, filter });

@@ -21,7 +21,18 @@ pub struct Reply {
 
 /// Sends one request over the Unix socket at `socket`.
 pub(crate) fn request(socket: &Path, method: &str, target: &str, body: Option<&Value>) -> Reply {
-    let mut stream = UnixStream::connect(socket).expect("the admin socket listens");
+    try_request(socket, method, target, body).expect("the request is answered")
+}
+
+/// The same, for a server that may go away meanwhile: then nobody knows what became of the request.
+#[must_use]
+pub fn try_request(
+    socket: &Path,
+    method: &str,
+    target: &str,
+    body: Option<&Value>,
+) -> Option<Reply> {
+    let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).expect("a read deadline");
     let body = body.map(Value::to_string).unwrap_or_default();
     let head = format!(
@@ -29,11 +40,13 @@ pub(crate) fn request(socket: &Path, method: &str, target: &str, body: Option<&V
          content-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    stream.write_all(head.as_bytes()).expect("the request is sent");
-    stream.write_all(body.as_bytes()).expect("the request body is sent");
+    stream.write_all(head.as_bytes()).ok()?;
+    stream.write_all(body.as_bytes()).ok()?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("the reply ends in time");
-    parse(&String::from_utf8(answer).expect("the reply is UTF-8"))
+    stream.read_to_end(&mut answer).ok()?;
+    // Nothing at all is no answer.
+    let answer = String::from_utf8(answer).expect("the reply is UTF-8");
+    (!answer.is_empty()).then(|| parse(&answer))
 }
 
 /// A value made safe for a query string.

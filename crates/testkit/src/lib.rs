@@ -12,6 +12,7 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests wait for a real process against a real clock")]
 
+mod bystander;
 mod client;
 mod external;
 mod http;
@@ -20,10 +21,11 @@ mod random;
 mod received;
 pub mod wire;
 
+pub use bystander::{RoundTrips, round_trips};
 pub use client::{Carrier, Login, MqttClient, Outcome, connect_from, login};
 pub use external::{Ran, Running, find_program, require_program, run_real, spawn_real};
-pub use http::Reply;
-pub use process::{BrokerProcess, BrokerSetup, CliRun, eventually};
+pub use http::{Reply, try_request};
+pub use process::{BrokerProcess, BrokerSetup, CliRun, eventually, raise_file_limit};
 pub use random::Random;
 pub use received::{Packet, Property};
 pub use wire::{Version, Will};

@@ -264,6 +264,17 @@ impl BrokerProcess {
         line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
     }
 
+    /// The processor time that the process has used so far, in all its threads.
+    #[must_use]
+    pub fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.running.child.id()));
+        let stat = stat.expect("the broker runs");
+        // Behind the program's name, which may hold anything: the 14th and 15th field, in hundredths of a second.
+        let fields = stat.rsplit(')').next().expect("a name").split_whitespace().skip(11).take(2);
+        let ticks: u64 = fields.map(|field| field.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Runs the command line against this broker.
     #[must_use]
     pub fn cli(&self, arguments: &[&str]) -> CliRun {
@@ -346,6 +357,17 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(Instant::now() < deadline, "not in time: {what}");
         thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Makes room for so many open files in this process and those that it starts from now on.
+pub fn raise_file_limit(count: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let count = u64::try_from(count).expect("fits");
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < count) {
+        let raised = Rlimit { current: Some(count), maximum: limit.maximum };
+        setrlimit(Resource::Nofile, raised).expect("the hard limit on open files is high enough");
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     tally.check("tidy", tidy::run);
     for client in REAL_CLIENTS {
         let is_there = programs::is_there(client.program, client.probe);
-        tally.program(client.name, is_there, "the sessions with it are left out");
+        tally.program(client.name, is_there, "the tests with it are left out");
     }
     tally.add(tests()?);
     if tally.program("valgrind", programs::is_there("valgrind", &["--version"]), "no counts") {
@@ -43,7 +43,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A client of somebody else, with which the end-to-end tests hold sessions where it is installed.
+/// A client of somebody else, MQTT or HTTP, that the end-to-end tests run where it is installed.
 struct RealClient {
     name: &'static str,
     program: &'static str,
@@ -60,6 +60,11 @@ const REAL_CLIENTS: &[RealClient] = &[
         name: "paho-mqtt for Python",
         program: "python3",
         probe: &["-c", "import paho.mqtt.client"],
+    },
+    RealClient {
+        name: "schemathesis for Python",
+        program: "python3",
+        probe: &["-c", "import schemathesis"],
     },
     RealClient { name: "MQTT.js for Node", program: "node", probe: &["-e", "require('mqtt')"] },
 ];

@@ -39,17 +39,20 @@ struct ListQuery {
     /// Only this action, and those below it: `user` stands for `user.create` and all others.
     action: Option<String>,
     /// Not before this time, in milliseconds since the Unix epoch.
+    #[param(maximum = 9_007_199_254_740_991_i64)]
     from_ms: Option<u64>,
     /// Before this time, in milliseconds since the Unix epoch.
+    #[param(maximum = 9_007_199_254_740_991_i64)]
     to_ms: Option<u64>,
     /// Only records with a greater number.
+    #[param(maximum = 9_007_199_254_740_991_i64)]
     after_seq: Option<u64>,
     /// `newest` (first), or `oldest`.
     #[serde(default)]
     #[param(inline, required = false)]
     order: AuditOrderModel,
     /// Counts from 1.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 2_147_483_647)]
     page_number: Option<u32>,
     /// 50 if absent.
     #[param(minimum = 1, maximum = 100)]
@@ -68,6 +71,7 @@ async fn list(
 ) -> Answer<Page<AuditRecord>> {
     let page = page_request(query.page_number, query.rows_per_page)?;
     let ListQuery { chain, user, action, from_ms, to_ms, after_seq, order, .. } = query;
+    in_bounds(&[("fromMs", from_ms), ("toMs", to_ms), ("afterSeq", after_seq)])?;
     let filter = AuditFilter { chain, user, action, from_ms, to_ms, after_seq, order };
     Ok(Json(state.admin.list_audit(&caller, &filter, page).await?))
 }
@@ -77,6 +81,7 @@ async fn list(
 #[into_params(parameter_in = Query)]
 struct VerifyQuery {
     /// A record that must be there, as `CHAIN:SEQ:HASH`; several are separated by a comma.
+    #[param(pattern = "^((changes|refusals):[0-9]{1,15}:[0-9A-Fa-f]{64}(,|$))*$")]
     expect: Option<String>,
 }
 
@@ -105,6 +110,7 @@ struct ExportQuery {
     #[param(inline)]
     chain: AuditChainModel,
     /// Only records with a greater number.
+    #[param(maximum = 9_007_199_254_740_991_i64)]
     after_seq: Option<u64>,
 }
 
@@ -120,6 +126,7 @@ async fn export(
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
     let mut after_seq = query.after_seq;
+    in_bounds(&[("afterSeq", after_seq)])?;
     let mut lines = String::new();
     for _ in 0..EXPORT_PAGES_MAX {
         let filter = AuditFilter {
@@ -144,4 +151,16 @@ async fn export(
     Ok(response)
 }
 
+/// A number that is more than any that is meant is a mistake, and is answered as one.
+fn in_bounds(parameters: &[(&str, Option<u64>)]) -> Result<(), Problem> {
+    for (name, number) in parameters {
+        if number.is_some_and(|number| number > EXACT_MAX) {
+            return Err(Problem::in_parameter(name, format!("is more than {EXACT_MAX}")));
+        }
+    }
+    Ok(())
+}
+
+/// The largest whole number that every program that reads JSON has exactly.
+const EXACT_MAX: u64 = (1 << 53) - 1;
 const EXPORT_PAGES_MAX: u32 = 100;

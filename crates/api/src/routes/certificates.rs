@@ -36,7 +36,7 @@ pub(crate) fn router() -> OpenApiRouter<ApiState> {
 #[into_params(parameter_in = Query)]
 struct PageQuery {
     /// Counts from 1.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 2_147_483_647)]
     page_number: Option<u32>,
     /// 50 if absent.
     #[param(minimum = 1, maximum = 100)]
@@ -51,9 +51,10 @@ struct ListQuery {
     #[serde(rename = "username[eq]")]
     username: Option<String>,
     /// Only those that are good now and end within so many days.
+    #[param(maximum = 36_500)]
     expiring_within_days: Option<u32>,
     /// Counts from 1.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 2_147_483_647)]
     page_number: Option<u32>,
     /// 50 if absent.
     #[param(minimum = 1, maximum = 100)]
@@ -142,6 +143,10 @@ async fn list(
 ) -> Answer<Page<CertificateView>> {
     let page = page_request(query.page_number, query.rows_per_page)?;
     let expiring_within_days = query.expiring_within_days;
+    if expiring_within_days.is_some_and(|days| days > DAYS_MAX) {
+        let detail = format!("is more than {DAYS_MAX}");
+        return Err(Problem::in_parameter("expiringWithinDays", detail));
+    }
     let filter = CertificateFilter { username: query.username, expiring_within_days };
     Ok(Json(state.admin.list_certificates(&caller, &filter, page)?))
 }
@@ -204,3 +209,6 @@ fn public(content_type: &'static str, text: String) -> PublicFile {
     let caching = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     ([content_type, caching], text)
 }
+
+/// Longer than any certificate is good.
+const DAYS_MAX: u32 = 36_500;

@@ -35,7 +35,7 @@ struct ListQuery {
     #[serde(rename = "clientId[eq]")]
     client_id: Option<String>,
     /// Counts from 1. Page 1 is taken afresh; the pages after it show the same moment.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 2_147_483_647)]
     page_number: Option<u32>,
     /// 50 if absent.
     #[param(minimum = 1, maximum = 100)]

@@ -18,7 +18,7 @@ use crate::ApiState;
 use crate::extract::{Body, CalledBy, Path, Query};
 use crate::paging::page_request;
 use crate::problem::Problem;
-use crate::version::{IfMatch, etag};
+use crate::version::{IfMatch, IfMatchHeader, etag};
 
 /// `/api/roles` and below.
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
@@ -33,7 +33,7 @@ struct ListQuery {
     #[serde(rename = "name[eq]")]
     name: Option<String>,
     /// Counts from 1.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 2_147_483_647)]
     page_number: Option<u32>,
     /// 50 if absent.
     #[param(minimum = 1, maximum = 100)]
@@ -87,7 +87,7 @@ async fn show(
 
 /// Changes a role: what is absent stays, a list given replaces the whole list.
 #[utoipa::path(patch, path = "/api/roles/{id}", operation_id = "changeRole", tag = "roles", request_body = RolePatch,
-    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    params(("id" = Uuid, Path), IfMatchHeader),
     responses(
         (status = 200, body = RoleView, headers(("ETag" = String))),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
@@ -120,7 +120,7 @@ struct RemoveQuery {
 
 /// Removes a role; one that users have only with `force`.
 #[utoipa::path(delete, path = "/api/roles/{id}", operation_id = "removeRole", tag = "roles",
-    params(RemoveQuery, ("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    params(RemoveQuery, ("id" = Uuid, Path), IfMatchHeader),
     responses(
         (status = 204),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),

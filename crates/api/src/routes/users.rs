@@ -16,7 +16,7 @@ use crate::ApiState;
 use crate::extract::{Body, CalledBy, OneOrMany, Path, Query};
 use crate::paging::page_request;
 use crate::problem::Problem;
-use crate::version::{IfMatch, etag};
+use crate::version::{IfMatch, IfMatchHeader, etag};
 
 /// `/api/users` and below.
 pub(crate) fn router() -> OpenApiRouter<ApiState> {
@@ -34,7 +34,7 @@ struct ListQuery {
     #[serde(rename = "username[eq]")]
     username: Option<String>,
     /// Counts from 1.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 2_147_483_647)]
     page_number: Option<u32>,
     /// 50 if absent.
     #[param(minimum = 1, maximum = 100)]
@@ -119,7 +119,7 @@ async fn show(
 
 /// Changes a user: what is absent stays, a list given replaces the whole list.
 #[utoipa::path(patch, path = "/api/users/{id}", operation_id = "changeUser", tag = "users", request_body = UserPatch,
-    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    params(("id" = Uuid, Path), IfMatchHeader),
     responses(
         (status = 200, body = UserView, headers(("ETag" = String))),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
@@ -142,7 +142,7 @@ async fn change(
 
 /// Removes a user and ends its connections and sessions.
 #[utoipa::path(delete, path = "/api/users/{id}", operation_id = "removeUser", tag = "users",
-    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header)),
+    params(("id" = Uuid, Path), IfMatchHeader),
     responses(
         (status = 204),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),

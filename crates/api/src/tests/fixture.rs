@@ -89,7 +89,8 @@ impl Api {
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let reply = Reply { status: head.status, headers: head.headers, body, text };
-        if reply.status.is_client_error() || reply.status.is_server_error() {
+        let has_body = !line.starts_with("HEAD ");
+        if has_body && (reply.status.is_client_error() || reply.status.is_server_error()) {
             reply.check_problem(line);
         }
         reply

@@ -1,5 +1,6 @@
 //! Every path of the API, good and bad, against real use cases in a fresh directory.
 
+mod attacks;
 mod callers;
 mod certificates;
 mod clients;

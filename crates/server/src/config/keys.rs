@@ -149,6 +149,8 @@ pub(super) static KEYS: &[Key] = &[
         "Connections of one source address (IPv6: of one /64); 0 is no limit. Full: new ones are closed."),
     bounded("limits", "http_connections_max", COUNT, |c| Slot::Whole(&mut c.intake.http_connections_max),
         "Connections of the HTTPS listener that ask for anything but an MQTT WebSocket. Full: answered with 503 and closed."),
+    bounded("limits", "http_connections_per_source_max", COUNT, |c| Slot::Whole(&mut c.intake.http_connections_per_source_max),
+        "Those of them that one source address (IPv6: one /64) may have. Full: answered with 503 and closed."),
     bounded("limits", "shard_inbox_batches_max", COUNT, |c| Slot::Whole(&mut c.intake.shard_inbox_batches_max),
         "Batches that may wait for one shard. Full: the shards that fill it stop reading from their clients until it has fallen to half."),
     bounded("limits", "connections_max", COUNT, |c| Slot::Whole(&mut c.broker.connections_max),

@@ -126,6 +126,8 @@ pub(crate) struct IntakeLimits {
     pub(crate) connections_per_source_max: usize,
     /// Connections that speak HTTP and not MQTT.
     pub(crate) http_connections_max: usize,
+    /// Of them, those of one source address.
+    pub(crate) http_connections_per_source_max: usize,
     /// Batches that may wait for one shard before its peers stop reading.
     pub(crate) shard_inbox_batches_max: usize,
 }
@@ -141,6 +143,7 @@ impl Default for IntakeLimits {
             pending_per_source_max: 1000,
             connections_per_source_max: 0,
             http_connections_max: 512,
+            http_connections_per_source_max: 256,
             shard_inbox_batches_max: 256,
         }
     }

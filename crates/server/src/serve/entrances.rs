@@ -11,6 +11,7 @@ use super::error::ServeError;
 use super::handshake::Demand;
 use super::http::Http;
 use super::listener::Listener;
+use super::places::Places;
 use super::upgrade::Rules;
 use crate::config::{Config, authentication_word};
 
@@ -138,7 +139,7 @@ impl Kind {
             Self::Mqtt => Door { tls: None, http: None },
             Self::Mqtts => Door { tls: tls(pki::Listener::Mqtts), http: None },
             Self::Https => {
-                let places = config.intake.http_connections_max;
+                let places = Places::new(&config.intake);
                 let http = Http::with_api(rules(), router.clone(), places);
                 Door { tls: tls(pki::Listener::Https), http: Some(Arc::new(http)) }
             }

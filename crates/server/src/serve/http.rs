@@ -18,10 +18,10 @@ use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::farewell;
 use super::login::Visitor;
+use super::places::{Place, Places};
 use super::transport::{Pipe, Transport, WebSocket};
 use super::upgrade::{self, Rules};
 
@@ -34,7 +34,7 @@ pub(crate) struct Http {
 
 struct Api {
     router: TowerToHyperService<Router>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl Http {
@@ -43,9 +43,8 @@ impl Http {
         Self { api: None, rules }
     }
 
-    /// MQTT and the API, for so many connections that speak no MQTT.
-    pub(crate) fn with_api(rules: Rules, router: Router, connections_max: usize) -> Self {
-        let places = Arc::new(Semaphore::new(connections_max));
+    /// MQTT, and the API for those who get one of these places.
+    pub(crate) fn with_api(rules: Rules, router: Router, places: Arc<Places>) -> Self {
         Self { api: Some(Api { router: TowerToHyperService::new(router), places }), rules }
     }
 
@@ -92,7 +91,7 @@ impl Http {
 struct Visit {
     http: Arc<Http>,
     visitor: Mutex<Visitor>,
-    place: Mutex<Option<OwnedSemaphorePermit>>,
+    place: Mutex<Option<Place>>,
     is_upgraded: AtomicBool,
 }
 
@@ -141,9 +140,10 @@ impl Visit {
     fn take_place(&self, api: &Api) -> bool {
         let mut place = self.place.lock();
         if place.is_none() {
-            let Ok(free) = Arc::clone(&api.places).try_acquire_owned() else { return false };
+            let mut visitor = self.visitor.lock();
+            let Some(free) = api.places.take(visitor.address.ip()) else { return false };
             *place = Some(free);
-            self.visitor.lock().ticket.logged_in();
+            visitor.ticket.logged_in();
         }
         true
     }

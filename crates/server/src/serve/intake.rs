@@ -54,7 +54,7 @@ struct OfSource {
 
 /// Where connections come from, as far as bounds go: one IPv4 address, or the /64 that one IPv6 site has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Source(IpAddr);
+pub(crate) struct Source(IpAddr);
 
 /// The place of one connection; dropping it leaves the place.
 pub(crate) struct Ticket {
@@ -286,7 +286,8 @@ impl Drop for Ticket {
 }
 
 impl Source {
-    fn of(address: IpAddr) -> Self {
+    /// The source of this address.
+    pub(crate) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V4(address) => IpAddr::V4(address),
             IpAddr::V6(address) => {

@@ -22,6 +22,7 @@ mod listener;
 mod logging;
 mod login;
 mod metrics;
+mod places;
 mod process;
 mod proven;
 mod refusal;

@@ -2,26 +2,21 @@
 //! somebody has touched it.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use serde_json::Value;
-use testkit::{BrokerProcess, Version, eventually, login, run_real};
+use serde_json::{Value, json};
+use testkit::{BrokerProcess, Outcome, Random, Version, eventually, login, run_real, try_request};
 
-use crate::support::{BINARY, PASSWORD, setup};
+use crate::support::{PASSWORD, setup, without_locks};
 
 fn records(broker: &BrokerProcess, arguments: &[&str]) -> Vec<Value> {
     let mut command = vec!["audit", "--last", "10000"];
     command.extend(arguments);
     broker.cli_json(&command).as_array().expect("a list").clone()
-}
-
-fn created(broker: &BrokerProcess) -> BTreeSet<String> {
-    let made = records(broker, &["--chain", "changes", "--action", "user.create"]);
-    made.iter().map(|it| it["details"]["target"]["user"].as_str().unwrap().to_owned()).collect()
 }
 
 fn users(broker: &BrokerProcess) -> BTreeSet<String> {
@@ -30,42 +25,98 @@ fn users(broker: &BrokerProcess) -> BTreeSet<String> {
     users.map(|user| user["username"].as_str().unwrap().to_owned()).collect()
 }
 
-#[test]
-fn after_a_power_cut_in_the_middle_the_log_says_exactly_what_was_done() {
-    let mut broker = setup().start();
-    for round in 0..3 {
-        let (confirmed, confirmations) = mpsc::channel();
-        let stop = Arc::new(AtomicBool::new(false));
-        let (data_dir, stopped) = (broker.data_dir().to_owned(), Arc::clone(&stop));
-        let adding = thread::spawn(move || {
-            for number in 0.. {
-                let name = format!("user-{round}-{number}");
-                let mut command = Command::new(BINARY);
-                command.env_clear().arg("--data-dir").arg(&data_dir);
-                command.args(["user", "add", &name, "--certificate"]);
-                let ran = run_real(&mut command, Duration::from_secs(30));
-                if ran.code == Some(0) && confirmed.send(name).is_err() {
-                    return;
-                }
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
-        });
-        let mut known: Vec<String> = (0..4).map(|_| confirmations.recv().unwrap()).collect();
-        broker.kill_and_restart();
-        stop.store(true, Ordering::Relaxed);
-        adding.join().unwrap();
-        known.extend(confirmations.try_iter());
-        assert!(known.len() >= 4);
-        let (created, users) = (created(&broker), users(&broker));
-        for name in &known {
-            assert!(created.contains(name), "{name} was confirmed");
+/// One who administrates until the broker is gone, and keeps in mind what was confirmed: action and a text of the record.
+fn administrate(socket: &Path, worker: usize, round: usize) -> Vec<(&'static str, String)> {
+    let mut confirmed = Vec::new();
+    let ask = |method: &str, path: &str, body: Option<Value>| {
+        try_request(socket, method, path, body.as_ref()).filter(|reply| reply.status < 300)
+    };
+    for number in 0.. {
+        let name = format!("user-{round}-{worker}-{number}");
+        let grants = json!([{"method": "certificate"}]);
+        let new = json!({"username": name, "grantTypes": grants});
+        let Some(made) = ask("POST", "/api/users", Some(new)) else { return confirmed };
+        confirmed.push(("user.create", name.clone()));
+        let path = format!("/api/users/{}", made.body["id"].as_str().unwrap());
+        let resource = format!("topic/of/{name}");
+        let rules = json!({"permissions": [{"operation": "read", "resource": resource}]});
+        let Some(_) = ask("PATCH", &path, Some(rules)) else { return confirmed };
+        confirmed.push(("user.update", resource));
+        if number % 2 == 0 {
+            let Some(_) = ask("DELETE", &path, None) else { return confirmed };
+            confirmed.push(("user.remove", name));
         }
-        assert_eq!(created, users, "the log and the users are the same");
-        let verdict = broker.cli_json(&["audit", "--verify"]);
-        assert_eq!(verdict["good"], true, "{verdict}");
     }
+    confirmed
+}
+
+/// One who is refused until the broker is gone.
+fn knock(broker: SocketAddr, end: Instant) {
+    for number in 0.. {
+        let name = format!("nobody-{number}");
+        let outcome = login(Version::V5, "knocks").user(&name, "guess").outcome(broker);
+        if !matches!(outcome, Outcome::Refused(..)) || Instant::now() > end {
+            return;
+        }
+    }
+}
+
+fn rounds() -> usize {
+    std::env::var("CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+}
+
+#[test]
+fn however_often_the_broker_is_killed_the_log_says_exactly_what_was_done() {
+    let seed = std::env::var("CRASH_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    let mut random = Random::new(seed);
+    let mut broker = without_locks(setup()).start();
+    let mut confirmed = Vec::new();
+    let mut heads = Vec::new();
+    for round in 0..rounds() {
+        let socket = broker.data_dir().join("admin.sock");
+        let (socket, address) = (socket.as_path(), broker.mqtt());
+        let end = Instant::now() + Duration::from_millis(20 + random.bits() % 200);
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..3)
+                .map(|worker| scope.spawn(move || administrate(socket, worker, round)))
+                .collect();
+            scope.spawn(move || knock(address, end + Duration::from_secs(2)));
+            thread::sleep(end.saturating_duration_since(Instant::now()));
+            broker.kill();
+            confirmed.extend(workers.into_iter().flat_map(|worker| worker.join().unwrap()));
+        });
+        broker.begin();
+        // What was at the end of a chain once is there for ever.
+        let mut verify = vec!["audit", "--verify", "--json"];
+        verify.extend(heads.iter().flat_map(|head: &String| ["--expect", head.as_str()]));
+        let verdict = broker.cli(&verify).ok().json();
+        assert_eq!(verdict["good"], true, "seed {seed}: {verdict}");
+        heads = verdict["chains"].as_array().unwrap().iter().filter_map(head).collect();
+    }
+    let log = broker.cli(&["audit", "--export", "changes"]).ok().stdout;
+    let log: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let says = |action: &str, text: &str| {
+        log.iter().any(|it| it["action"] == action && it.to_string().contains(&format!("{text}\"")))
+    };
+    for (action, text) in &confirmed {
+        assert!(says(action, text), "seed {seed}: {action} {text} was confirmed and is not there");
+    }
+    let named = |action: &str| -> BTreeSet<String> {
+        let those = log.iter().filter(|it| it["action"] == action);
+        those.map(|it| it["target"]["user"].as_str().unwrap().to_owned()).collect()
+    };
+    let left: BTreeSet<_> = &named("user.create") - &named("user.remove");
+    assert_eq!(left, users(&broker), "seed {seed}: the log and the users are the same");
+    assert!(confirmed.len() > rounds(), "only {}: that shows nothing", confirmed.len());
+    println!("{} rounds, {} changes confirmed, seed {seed}", rounds(), confirmed.len());
+}
+
+/// The end of a chain, as `--expect` takes it.
+fn head(chain: &Value) -> Option<String> {
+    let (name, hash) = (chain["chain"].as_str()?, chain["hash"].as_str()?);
+    let seq = chain["seq"].as_u64().filter(|seq| *seq > 0)?;
+    Some(format!("{name}:{seq}:{hash}"))
 }
 
 #[test]

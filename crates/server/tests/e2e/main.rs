@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests measure a real process with a real clock")]
 
+mod api_document;
 mod audit;
 mod availability;
 mod bench;
@@ -17,6 +18,7 @@ mod certificates;
 mod conformance;
 mod crash;
 mod credentials;
+mod crowd;
 mod documents;
 mod durable;
 mod explain;

@@ -13,7 +13,7 @@ use crate::support::{OTHER_PASSWORD, PASSWORD, setup};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Whether `program` has the library; missing is a failure only where CI is set.
-fn has_library(program: &str, probe: &[&str]) -> bool {
+pub(crate) fn has_library(program: &str, probe: &[&str]) -> bool {
     let is_there = find_program(program)
         .is_some_and(|path| run_real(Command::new(path).args(probe), LIMIT).code == Some(0));
     if !is_there {

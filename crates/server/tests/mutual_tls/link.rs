@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,16 @@ pub(crate) fn tls(address: SocketAddr, config: &Arc<ClientConfig>) -> Tls {
     let name = "localhost".try_into().unwrap();
     let session = ClientConnection::new(Arc::clone(config), name).unwrap();
     StreamOwned::new(session, tcp(address))
+}
+
+/// The same from this address of the machine.
+pub(crate) fn tls_from(source: IpAddr, address: SocketAddr, config: &Arc<ClientConfig>) -> Tls {
+    let socket = testkit::connect_from(source, address).expect("the broker listens");
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket.set_nodelay(true).unwrap();
+    let session = ClientConnection::new(Arc::clone(config), "localhost".try_into().unwrap());
+    StreamOwned::new(session.unwrap(), socket)
 }
 
 /// Sends a CONNECT and waits for what comes of it.

@@ -12,6 +12,7 @@
 
 mod certificates;
 mod floods;
+mod guessing;
 mod link;
 mod live;
 mod matrix;

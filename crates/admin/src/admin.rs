@@ -172,7 +172,9 @@ impl Admin {
         self.shared.pool.waiting()
     }
 
-    pub(crate) fn now_ms(&self) -> u64 {
+    /// The time, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
         (self.shared.clock)()
     }
 
@@ -270,7 +272,8 @@ impl Shared {
     }
 }
 
-fn policy_change(change: &Change) -> Option<PolicyChange> {
+/// What a change of the store is to the policy, if it is anything.
+pub(crate) fn policy_change(change: &Change) -> Option<PolicyChange> {
     match change {
         Change::PutUser(record) => Some(PolicyChange::PutUser(record.user.clone())),
         Change::RemoveUser(id) => Some(PolicyChange::RemoveUser(*id)),

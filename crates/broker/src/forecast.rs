@@ -13,7 +13,7 @@ use thiserror::Error;
 use topic::{SubscriptionFilter, TopicName};
 
 use crate::engine::Engine;
-use crate::identity::{SessionKey, SessionRef};
+use crate::identity::{SessionKey, SessionKeyRef, SessionRef};
 use crate::publishers::{Published, is_of_last_day};
 use crate::rejudge::{LastJudged, judge_subscription, judge_will};
 use crate::session::Session;
@@ -35,6 +35,8 @@ pub struct Forecast {
 pub struct ClientLoss {
     /// The user's name.
     pub user_name: UserName,
+    /// Whether it has a connection.
+    pub is_connected: bool,
     /// Of its session, if it has one that loses anything.
     pub session: Option<SessionLoss>,
     /// Topics that it published to within the last day, and may not any more.
@@ -46,8 +48,6 @@ pub struct ClientLoss {
 /// What one session would lose.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SessionLoss {
-    /// Whether it has a connection.
-    pub is_connected: bool,
     /// Why the connection ends, if it does.
     pub connection: Option<Lapse>,
     /// Whether the session ends, and with it all that it holds.
@@ -152,9 +152,8 @@ impl Engine {
             1 + session.subscriptions.len() + (session.queue.len() + session.outbound.len()) / 10;
         if let Some(loss) = foresee(session, next) {
             let key = session.identity.key.clone();
-            let name = &session.client.user_name;
-            forecast.clients.entry(key).or_insert_with(|| ClientLoss::of(name)).session =
-                Some(loss);
+            let client = ClientLoss::of(&session.client.user_name, session.connection.is_some());
+            forecast.clients.entry(key).or_insert(client).session = Some(loss);
         }
         steps
     }
@@ -176,11 +175,19 @@ impl Engine {
         let is_complete = published.incomplete_at.is_none_or(|at| !is_of_last_day(at, now));
         if !lost.is_empty() || !is_complete {
             let entry = forecast.clients.entry(key.clone());
-            let client = entry.or_insert_with(|| ClientLoss::of(rights.user_name()));
+            let is_connected = self.is_connected(key);
+            let client = entry.or_insert_with(|| ClientLoss::of(rights.user_name(), is_connected));
             client.publishes = lost;
             client.are_publishes_complete = is_complete;
         }
         1 + published.topics.len()
+    }
+
+    fn is_connected(&self, key: &SessionKey) -> bool {
+        let sessions = &self.shard.sessions;
+        let place = sessions.find(&SessionKeyRef { user: key.user, client_id: &key.client_id });
+        let session = place.and_then(|place| sessions.get(place));
+        session.is_some_and(|session| session.connection.is_some())
     }
 }
 
@@ -193,9 +200,10 @@ impl Forecast {
 }
 
 impl ClientLoss {
-    fn of(user_name: &UserName) -> ClientLoss {
+    fn of(user_name: &UserName, is_connected: bool) -> ClientLoss {
         ClientLoss {
             user_name: user_name.clone(),
+            is_connected,
             session: None,
             publishes: Vec::new(),
             are_publishes_complete: true,
@@ -212,7 +220,7 @@ fn foresee(session: &Session, next: &Policy) -> Option<SessionLoss> {
     let connection = standing.err().filter(|_| is_connected);
     let session_ends =
         next.user(key.user).is_none() || (connection.is_some() && session.expiry_s == 0);
-    let mut loss = SessionLoss { is_connected, connection, session_ends, ..SessionLoss::default() };
+    let mut loss = SessionLoss { connection, session_ends, ..SessionLoss::default() };
     for (filter, subscription) in &session.subscriptions {
         let permit = judge_subscription(rights.as_ref(), filter);
         let is_narrowed =

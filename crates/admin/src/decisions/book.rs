@@ -139,7 +139,7 @@ impl Book {
                 .collect(),
         };
         found.retain(|kept| wanted.admits(&kept.record));
-        found.sort_unstable_by_key(|kept| std::cmp::Reverse(kept.moment));
+        found.sort_unstable_by_key(|kept| std::cmp::Reverse((kept.record.last_ms, kept.moment)));
         found.into_iter().map(|kept| &kept.record).collect()
     }
 

@@ -31,3 +31,4 @@ mod rights;
 mod sessions;
 mod storm;
 mod support;
+mod why;

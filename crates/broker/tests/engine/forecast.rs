@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use access::{PolicyChange, User};
 use broker::{ClientLoss, PolicyMoved, Progress, SessionKey};
@@ -381,4 +382,45 @@ fn the_scenes_are_such_that_something_is_at_stake() {
     world.put(User { enabled: false, ..user("ann", &[]) });
     let Some(Packet::Disconnect(told)) = world.packets(ann).pop() else { panic!("no DISCONNECT") };
     assert_eq!(told.reason, ReasonCode::NotAuthorized);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the time it takes is what is measured")]
+fn ten_thousand_sessions_are_looked_at_in_slices_that_hold_nobody_up() {
+    let mut world = World::open(1);
+    for number in 0..10_000 {
+        let name = ["ann", "bob"][number % 2];
+        let client = world.resume(name, &format!("c{number}"), V311);
+        world.subscribe(client, &format!("a/{number}/#"), Q1);
+        world.publish(client, &format!("b/{number}"), Q0, "x");
+        world.clients.clear();
+    }
+    let base = world.policy.load_full();
+    let next = Arc::new(base.apply([put(user("ann", &["allow read a/+/b"]))]));
+    let now = world.now;
+    let (mut slices, mut longest) = (0, Duration::ZERO);
+    let begun = Instant::now();
+    let mut forecast = world.engines[0].forecast(base.generation(), next);
+    let taken = begun.elapsed();
+    loop {
+        let begun = Instant::now();
+        let progress = world.engines[0].forecast_more(&mut forecast, 256, now).unwrap();
+        longest = longest.max(begun.elapsed());
+        slices += 1;
+        if progress == Progress::Done {
+            break;
+        }
+    }
+    let whole = begun.elapsed();
+    println!("begun in {taken:?}, {slices} slices, the longest {longest:?}, in all {whole:?}");
+    // The longest depends on who else has the machine; the rest does not.
+    assert!(slices > 100 && whole / slices < Duration::from_millis(20), "{slices} {whole:?}");
+    assert!(whole < Duration::from_secs(5), "{whole:?}");
+    let clients = forecast.into_clients();
+    assert_eq!(clients.len(), 5_000);
+    let is_whole = |loss: &ClientLoss| {
+        let lost = loss.session.as_ref().map(|it| it.subscriptions.len());
+        (lost, loss.publishes.len()) == (Some(1), 1)
+    };
+    assert!(clients.iter().all(|(_, loss)| is_whole(loss)));
 }

@@ -142,7 +142,6 @@ async fn log_in(
         Ok(authenticated) => authenticated,
         Err((code, reason)) => {
             front.metrics.count("login", &visitor.listener, word(code));
-            report::login_refused(&visitor, &connect, code, &reason);
             let decision = front.admin.record_refused_login(RefusedLogin {
                 username: connect.username.as_deref(),
                 client_id: Some(&connect.client_id),
@@ -150,6 +149,7 @@ async fn log_in(
                 listener: &visitor.listener,
                 reason: &reason,
             });
+            report::login_refused(&visitor, &connect, code, &reason, decision);
             let last = refusal::Hearer::of(&connect).connack(code, &decision);
             return farewell::say(transport, &last).await;
         }

@@ -48,10 +48,16 @@ pub(crate) fn identity_lapsed(identity: &PeerIdentity, lapse: &CertificateLapse)
 }
 
 /// Flaw 41: every refused login, with user, client id, address and reason.
-pub(crate) fn login_refused(visitor: &Visitor, connect: &Connect, code: ReasonCode, reason: &str) {
+pub(crate) fn login_refused(
+    visitor: &Visitor,
+    connect: &Connect,
+    code: ReasonCode,
+    reason: &str,
+    decision: admin::DecisionId,
+) {
     tracing::warn!(
         user = connect.username.as_deref(), client_id = connect.client_id,
-        address = %visitor.address, listener = &*visitor.listener, code = hex(code), reason,
+        address = %visitor.address, listener = &*visitor.listener, code = hex(code), reason, %decision,
         "login refused"
     );
 }

@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 
 use crate::audit;
 use crate::caller::Caller;
+use crate::decisions::{self, Decisions};
 use crate::directory::Directory;
 use crate::error::AdminError;
 use crate::escalation;
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) refusals: Refusals,
     pub(crate) refused_logins: RefusedLogins,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) decisions: Decisions,
     /// A hash of nobody's password, to be compared with where there is no other.
     pub(crate) dummy: PasswordHash,
 }
@@ -115,6 +117,7 @@ impl Admin {
         let (changed, _) = watch::channel(policy.generation());
         let (refused_logins, recorder) = RefusedLogins::new();
         let (registry, filings) = Registry::new(settings.registry);
+        let (decisions, inlet) = Decisions::open(&store).await?;
         let protection = Arc::new(Protection::new(settings.protection)?);
         let shared = Shared {
             settings,
@@ -134,11 +137,13 @@ impl Admin {
             refusals: Refusals::new(),
             refused_logins,
             registry,
+            decisions,
             dummy,
         };
         let admin = Admin { shared: Arc::new(shared) };
         tokio::spawn(recorder.run(Arc::downgrade(&admin.shared)));
         tokio::spawn(registry::record_filings(filings, Arc::downgrade(&admin.shared)));
+        decisions::start(inlet, &admin.shared);
         admin.list_revoked().await?;
         admin.watch_expiry();
         admin.sweep_registry();
@@ -167,7 +172,9 @@ impl Admin {
         self.shared.pool.waiting()
     }
 
-    pub(crate) fn now_ms(&self) -> u64 {
+    /// The time, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
         (self.shared.clock)()
     }
 
@@ -265,7 +272,8 @@ impl Shared {
     }
 }
 
-fn policy_change(change: &Change) -> Option<PolicyChange> {
+/// What a change of the store is to the policy, if it is anything.
+pub(crate) fn policy_change(change: &Change) -> Option<PolicyChange> {
     match change {
         Change::PutUser(record) => Some(PolicyChange::PutUser(record.user.clone())),
         Change::RemoveUser(id) => Some(PolicyChange::RemoveUser(*id)),

@@ -127,6 +127,8 @@ pub enum Kind {
     LockedSource,
     /// A client's request to be let in.
     RegistryRequest,
+    /// A refusal that is kept.
+    Decision,
 }
 
 impl std::fmt::Display for Kind {
@@ -139,6 +141,7 @@ impl std::fmt::Display for Kind {
             Kind::LockedUser => "failed login as user",
             Kind::LockedSource => "failed login from",
             Kind::RegistryRequest => "request",
+            Kind::Decision => "record of decision",
         })
     }
 }

@@ -24,15 +24,25 @@ impl Admin {
                 Some(rights) => judge(&rights, query),
                 None => denied(&query.resource, Denial::Gone),
             };
-        Ok(ExplainView {
-            decision: EffectModel::from(explanation.decision),
-            user: user.name.as_str().to_owned(),
-            operation: query.operation,
-            resource: query.resource.clone(),
-            effective_resource: explanation.resource.clone(),
-            reason: reason(&explanation),
-            because: explanation.because.iter().map(view::rule).collect(),
-        })
+        Ok(shown(user.name.as_str(), query.operation, &query.resource, &explanation))
+    }
+}
+
+/// An explanation as it is shown.
+pub(crate) fn shown(
+    user: &str,
+    operation: OperationModel,
+    resource: &str,
+    explanation: &Explanation,
+) -> ExplainView {
+    ExplainView {
+        decision: EffectModel::from(explanation.decision),
+        user: user.to_owned(),
+        operation,
+        resource: resource.to_owned(),
+        effective_resource: explanation.resource.clone(),
+        reason: reason(explanation),
+        because: explanation.because.iter().map(view::rule).collect(),
     }
 }
 
@@ -58,7 +68,8 @@ fn judge(rights: &Rights, query: &ExplainQuery) -> Explanation {
     }
 }
 
-fn denied(resource: &str, denial: Denial) -> Explanation {
+/// A denial that no rule decided.
+pub(crate) fn denied(resource: &str, denial: Denial) -> Explanation {
     Explanation {
         decision: Decision::Deny,
         resource: resource.to_owned(),

@@ -434,7 +434,7 @@ pub struct ExplainView {
 }
 
 /// A rule that took part in a decision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainRule {
     /// Whether the rule is the user's own or a role's.
@@ -450,7 +450,7 @@ pub struct ExplainRule {
 }
 
 /// Who a rule belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum OwnerType {
     /// A user.

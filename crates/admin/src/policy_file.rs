@@ -35,20 +35,19 @@ impl Admin {
         document: PolicyDocument,
         options: PolicyOptions,
     ) -> Result<PolicyOutcome, AdminError> {
-        let draft = self.draft_policy(document, options).await?;
         let dry_run = options.dry_run;
-        let steps = if dry_run {
-            let plan = |directory: &Directory| Ok((draft.changes(directory)?, ()));
-            self.try_change(caller, plan, |directory, changes, ()| steps(directory, changes))?
-        } else {
-            let plan = move |directory: &Directory| {
-                let changes = draft.changes(directory)?;
-                let steps = steps(directory, &changes);
-                Ok((changes, steps))
-            };
-            self.change_and_revoke(caller, plan, |_, steps| steps).await?
+        let draft = self.draft_policy(document, options).await?;
+        if dry_run {
+            let changes = self.preview_policy(caller, &draft)?.changes;
+            return Ok(PolicyOutcome { dry_run, changes });
+        }
+        let plan = move |directory: &Directory| {
+            let changes = draft.changes(directory)?;
+            let steps = steps(directory, &changes);
+            Ok((changes, steps))
         };
-        Ok(PolicyOutcome { dry_run, changes: steps })
+        let changes = self.change_and_revoke(caller, plan, |_, steps| steps).await?;
+        Ok(PolicyOutcome { dry_run, changes })
     }
 
     /// Reads all users and all roles that are not built in. Nothing of their passwords is in it.
@@ -65,11 +64,14 @@ impl Admin {
     }
 
     /// Does what takes time: everything is checked again when the change is made.
-    async fn draft_policy(
+    ///
+    /// # Errors
+    /// If a password in it is not valid.
+    pub async fn draft_policy(
         &self,
         document: PolicyDocument,
         options: PolicyOptions,
-    ) -> Result<Draft, AdminError> {
+    ) -> Result<PolicyDraft, AdminError> {
         let settings = &self.shared.settings;
         let mut passwords = HashMap::new();
         for (index, user) in document.users.iter().enumerate() {
@@ -77,7 +79,7 @@ impl Admin {
                 passwords.insert(user.username.clone(), hash);
             }
         }
-        Ok(Draft {
+        Ok(PolicyDraft {
             document,
             passwords,
             prune: options.prune,
@@ -134,7 +136,7 @@ impl Admin {
 }
 
 /// A document with all that takes time done.
-struct Draft {
+pub struct PolicyDraft {
     document: PolicyDocument,
     passwords: HashMap<String, PasswordHash>,
     prune: bool,
@@ -143,8 +145,8 @@ struct Draft {
     roles_max: usize,
 }
 
-impl Draft {
-    fn changes(&self, directory: &Directory) -> Result<Vec<Change>, AdminError> {
+impl PolicyDraft {
+    pub(crate) fn changes(&self, directory: &Directory) -> Result<Vec<Change>, AdminError> {
         let mut changes = Vec::new();
         let mut role_ids = HashMap::new();
         for (index, role) in self.document.roles.iter().enumerate() {
@@ -361,7 +363,7 @@ fn user_view(directory: &Directory, user: &User) -> PolicyUserView {
     }
 }
 
-fn steps(directory: &Directory, changes: &[Change]) -> Vec<PolicyStep> {
+pub(crate) fn steps(directory: &Directory, changes: &[Change]) -> Vec<PolicyStep> {
     let facts = audit::facts(directory, changes).into_iter();
     facts.map(|(action, details)| PolicyStep { action: action.to_owned(), details }).collect()
 }

@@ -10,6 +10,7 @@ use store::{AuditChain, AuditEntry, Change};
 use tokio::sync::mpsc;
 
 use crate::admin::{Admin, Shared};
+use crate::decisions::record::DecisionId;
 
 /// A login that was refused.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +34,14 @@ pub(crate) struct RefusedLogins {
 }
 
 impl Admin {
-    /// Records a refused login. Waits for nothing: under a flood some are only counted, and the log says how many.
-    pub fn record_refused_login(&self, refused: RefusedLogin<'_>) {
+    /// Records a refused login and names the decision, by which it can be explained. Waits for nothing.
+    pub fn record_refused_login(&self, refused: RefusedLogin<'_>) -> DecisionId {
+        self.audit_refused_login(refused);
+        self.keep_refused_login(&refused)
+    }
+
+    /// Records it in the audit log only: under a flood some are only counted, and the log says how many.
+    pub(crate) fn audit_refused_login(&self, refused: RefusedLogin<'_>) {
         let refused_logins = &self.shared.refused_logins;
         let entry = entry(refused, self.now_ms());
         if refused_logins.queue.try_send(entry).is_err() {

@@ -13,6 +13,7 @@ use crate::directory::Directory;
 use crate::error::{AdminError, Kind};
 use crate::model::{NewRole, Page, PageRequest, RoleFilter, RolePatch, RoleView};
 use crate::permissions;
+use crate::settings::Settings;
 use crate::view;
 
 /// What to do with a role that users have.
@@ -82,29 +83,8 @@ impl Admin {
         patch: RolePatch,
         if_match: Option<u64>,
     ) -> Result<RoleView, AdminError> {
-        let (key, now_ms) = (key.to_owned(), self.now_ms());
-        let count_max = self.shared.settings.permissions_per_owner_max;
-        self.change_role(caller, move |directory| {
-            let present = changeable(directory, &key, if_match)?;
-            let mut role = present.role.clone();
-            if let Some(name) = &patch.name {
-                role.name = role_name(name)?;
-                if role.name != present.role.name {
-                    must_be_free(directory, &role.name)?;
-                }
-            }
-            if let Some(asked) = &patch.permissions {
-                role.permissions = permissions::parse(asked, &present.role.permissions, count_max)?;
-            }
-            let id = role.id;
-            if role == present.role {
-                return Ok((Vec::new(), id));
-            }
-            let stamp = present.stamp.changed(now_ms);
-            let record = RoleRecord { role, built_in: false, stamp };
-            Ok((vec![Change::PutRole(record)], id))
-        })
-        .await
+        let plan = update(&self.shared.settings, key, patch, if_match, self.now_ms());
+        self.change_role(caller, plan).await
     }
 
     /// Removes a role.
@@ -118,19 +98,7 @@ impl Admin {
         if_match: Option<u64>,
         removal: RoleRemoval,
     ) -> Result<(), AdminError> {
-        let (key, now_ms) = (key.to_owned(), self.now_ms());
-        let plan = move |directory: &Directory| {
-            let present = changeable(directory, &key, if_match)?;
-            let id = present.role.id;
-            let holders = directory.holders(id).map(|account| &account.record);
-            let mut changes: Vec<_> = holders.map(|user| without_role(user, id, now_ms)).collect();
-            if removal == RoleRemoval::IfUnused && !changes.is_empty() {
-                let role = present.role.name.as_str().to_owned();
-                return Err(AdminError::InUse { role, users: changes.len() });
-            }
-            changes.push(Change::RemoveRole(id));
-            Ok((changes, ()))
-        };
+        let plan = self::removal(key, if_match, removal, self.now_ms());
         self.change(caller, plan, |_, ()| ()).await
     }
 
@@ -142,6 +110,60 @@ impl Admin {
         let shown = |directory: &Directory, id| directory.role(id).map(|role| view::role(role));
         let shown = self.change(caller, plan, shown).await?;
         shown.ok_or_else(|| AdminError::Internal("a changed role is not there".to_owned()))
+    }
+}
+
+/// The plan of a change of a role.
+pub(crate) fn update(
+    settings: &Settings,
+    key: &str,
+    patch: RolePatch,
+    if_match: Option<u64>,
+    now_ms: u64,
+) -> impl FnOnce(&Directory) -> Result<(Vec<Change>, RoleId), AdminError> + Send + use<> {
+    let key = key.to_owned();
+    let count_max = settings.permissions_per_owner_max;
+    move |directory| {
+        let present = changeable(directory, &key, if_match)?;
+        let mut role = present.role.clone();
+        if let Some(name) = &patch.name {
+            role.name = role_name(name)?;
+            if role.name != present.role.name {
+                must_be_free(directory, &role.name)?;
+            }
+        }
+        if let Some(asked) = &patch.permissions {
+            role.permissions = permissions::parse(asked, &present.role.permissions, count_max)?;
+        }
+        let id = role.id;
+        if role == present.role {
+            return Ok((Vec::new(), id));
+        }
+        let stamp = present.stamp.changed(now_ms);
+        let record = RoleRecord { role, built_in: false, stamp };
+        Ok((vec![Change::PutRole(record)], id))
+    }
+}
+
+/// The plan of a role's end.
+pub(crate) fn removal(
+    key: &str,
+    if_match: Option<u64>,
+    removal: RoleRemoval,
+    now_ms: u64,
+) -> impl FnOnce(&Directory) -> Result<(Vec<Change>, ()), AdminError> + Send + use<> {
+    let key = key.to_owned();
+    move |directory| {
+        let present = changeable(directory, &key, if_match)?;
+        let id = present.role.id;
+        let holders = directory.holders(id).map(|account| &account.record);
+        let mut changes: Vec<_> = holders.map(|user| without_role(user, id, now_ms)).collect();
+        if removal == RoleRemoval::IfUnused && !changes.is_empty() {
+            let role = present.role.name.as_str().to_owned();
+            return Err(AdminError::InUse { role, users: changes.len() });
+        }
+        changes.push(Change::RemoveRole(id));
+        Ok((changes, ()))
     }
 }
 

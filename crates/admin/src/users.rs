@@ -14,6 +14,7 @@ use crate::directory::{Account, Directory};
 use crate::error::{AdminError, Kind};
 use crate::model::{GrantTypeModel, NewUser, Page, PageRequest, UserFilter, UserPatch, UserView};
 use crate::permissions;
+use crate::settings::Settings;
 use crate::view;
 
 impl Admin {
@@ -153,36 +154,8 @@ impl Admin {
         patch: UserPatch,
         if_match: Option<u64>,
     ) -> Result<UserView, AdminError> {
-        let (key, now_ms) = (key.to_owned(), self.now_ms());
-        let settings = &self.shared.settings;
-        let (roles_max, permissions_max) =
-            (settings.roles_per_user_max, settings.permissions_per_owner_max);
-        self.change_user(caller, move |directory| {
-            let present = seen(directory, &key, if_match)?;
-            let mut user = present.user().clone();
-            if let Some(grants) = &patch.grant_types {
-                user.grants = grant_types(grants)?;
-            }
-            if let Some(prefix) = &patch.mqtt_publish_prefix {
-                user.publish_prefix = publish_prefix(prefix.as_deref())?;
-            }
-            if let Some(asked) = &patch.roles {
-                user.roles = roles(directory, asked, roles_max)?;
-            }
-            if let Some(asked) = &patch.permissions {
-                user.permissions = permissions::parse(asked, &user.permissions, permissions_max)?;
-            }
-            if let Some(enabled) = patch.enabled {
-                user.enabled = enabled;
-            }
-            let id = user.id;
-            if user == *present.user() {
-                return Ok((Vec::new(), id));
-            }
-            let stamp = present.record.stamp.changed(now_ms);
-            Ok((vec![Change::PutUser(UserRecord { user, stamp })], id))
-        })
-        .await
+        let plan = update(&self.shared.settings, key, patch, if_match, self.now_ms());
+        self.change_user(caller, plan).await
     }
 
     /// Removes a user and revokes its certificates: nobody may come back by one as a later user of the same name.
@@ -196,13 +169,7 @@ impl Admin {
         key: &str,
         if_match: Option<u64>,
     ) -> Result<(), AdminError> {
-        let (key, now_ms) = (key.to_owned(), self.now_ms());
-        let plan = move |directory: &Directory| {
-            let id = seen(directory, &key, if_match)?.user().id;
-            let mut changes = certificates::revoke_all(directory, id, now_ms);
-            changes.push(Change::RemoveUser(id));
-            Ok((changes, ()))
-        };
+        let plan = removal(key, if_match, self.now_ms());
         self.change_and_revoke(caller, plan, |_, ()| ()).await
     }
 
@@ -215,6 +182,59 @@ impl Admin {
             |directory: &Directory, id| directory.user(id).map(|it| view::user(directory, it));
         let shown = self.change(caller, plan, shown).await?;
         shown.ok_or_else(|| AdminError::Internal("a changed user is not there".to_owned()))
+    }
+}
+
+/// The plan of a change of a user.
+pub(crate) fn update(
+    settings: &Settings,
+    key: &str,
+    patch: UserPatch,
+    if_match: Option<u64>,
+    now_ms: u64,
+) -> impl FnOnce(&Directory) -> Result<(Vec<Change>, UserId), AdminError> + Send + use<> {
+    let key = key.to_owned();
+    let (roles_max, permissions_max) =
+        (settings.roles_per_user_max, settings.permissions_per_owner_max);
+    move |directory| {
+        let present = seen(directory, &key, if_match)?;
+        let mut user = present.user().clone();
+        if let Some(grants) = &patch.grant_types {
+            user.grants = grant_types(grants)?;
+        }
+        if let Some(prefix) = &patch.mqtt_publish_prefix {
+            user.publish_prefix = publish_prefix(prefix.as_deref())?;
+        }
+        if let Some(asked) = &patch.roles {
+            user.roles = roles(directory, asked, roles_max)?;
+        }
+        if let Some(asked) = &patch.permissions {
+            user.permissions = permissions::parse(asked, &user.permissions, permissions_max)?;
+        }
+        if let Some(enabled) = patch.enabled {
+            user.enabled = enabled;
+        }
+        let id = user.id;
+        if user == *present.user() {
+            return Ok((Vec::new(), id));
+        }
+        let stamp = present.record.stamp.changed(now_ms);
+        Ok((vec![Change::PutUser(UserRecord { user, stamp })], id))
+    }
+}
+
+/// The plan of a user's end.
+pub(crate) fn removal(
+    key: &str,
+    if_match: Option<u64>,
+    now_ms: u64,
+) -> impl FnOnce(&Directory) -> Result<(Vec<Change>, ()), AdminError> + Send + use<> {
+    let key = key.to_owned();
+    move |directory| {
+        let id = seen(directory, &key, if_match)?.user().id;
+        let mut changes = certificates::revoke_all(directory, id, now_ms);
+        changes.push(Change::RemoveUser(id));
+        Ok((changes, ()))
     }
 }
 

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::UserId;
-use broker::ClientView;
+use access::{Policy, UserId};
+use broker::{ClientLoss, ClientView, PolicyMoved, SessionKey};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,6 +19,15 @@ pub enum ClientRequest {
     List {
         /// Takes the answer.
         reply: oneshot::Sender<Vec<ClientView>>,
+    },
+    /// What clients would lose by another policy.
+    Foresee {
+        /// The generation of the policy that the other was made from.
+        base: u64,
+        /// The other policy.
+        next: Arc<Policy>,
+        /// Takes the answer.
+        reply: oneshot::Sender<Result<Foresight, PolicyMoved>>,
     },
     /// One client.
     Show {
@@ -38,6 +47,17 @@ pub enum ClientRequest {
         /// Takes the answer: whether there was such a client.
         reply: oneshot::Sender<bool>,
     },
+}
+
+/// What clients would lose.
+#[derive(Debug, Default)]
+pub struct Foresight {
+    /// Each that would lose anything, in any order.
+    pub clients: Vec<(SessionKey, ClientLoss)>,
+    /// Since when publishers are known, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// Whether all publishers of the last day were noted.
+    pub are_publishers_complete: bool,
 }
 
 /// The API's handle to the clients.
@@ -105,6 +125,18 @@ impl Clients {
         client_id: String,
     ) -> Result<Option<ClientView>, Unavailable> {
         self.ask(|reply| ClientRequest::Show { user, client_id, reply }).await
+    }
+
+    /// What clients would lose by a policy that was made from the one of generation `base`.
+    ///
+    /// # Errors
+    /// If the shards do not answer.
+    pub async fn foresee(
+        &self,
+        base: u64,
+        next: Arc<Policy>,
+    ) -> Result<Result<Foresight, PolicyMoved>, Unavailable> {
+        self.ask(|reply| ClientRequest::Foresee { base, next, reply }).await
     }
 
     /// Ends a client's connection and session, and says whether there was one.

@@ -6,6 +6,8 @@
 
 mod client_model;
 mod clients;
+mod dry_run;
+mod dry_run_model;
 mod extract;
 mod guard;
 mod issued_model;
@@ -22,7 +24,11 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use client_model::{ClientCertificateModel, ClientModel, SubscriptionModel};
-pub use clients::{ClientRequest, Clients, Unavailable};
+pub use clients::{ClientRequest, Clients, Foresight, Unavailable};
+pub use dry_run_model::{
+    ClientEffectsModel, DryRunModel, EffectTotalsModel, EffectsModel, FilterEffectModel,
+    PublishEffectModel, TopicEffectModel,
+};
 pub use extract::CalledBy;
 pub use problem::{ItemProblem, Problem};
 
@@ -43,6 +49,7 @@ pub fn router(state: ApiState) -> Router {
         .fallback(routes::fallback::not_found)
         .method_not_allowed_fallback(routes::fallback::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn(dry_run::refuse_elsewhere))
         .with_state(state);
     guarded(&admin, router)
 }
@@ -71,6 +78,7 @@ fn routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .merge(routes::permissions::router())
         .merge(routes::clients::router())
         .merge(routes::explain::router())
+        .merge(routes::refusals::router())
         .merge(routes::audit::router())
         .merge(routes::policy::router())
         .merge(routes::health::router())

@@ -423,6 +423,7 @@ fn open_connection(
         backlog: VecDeque::new(),
         traffic: Traffic::default(),
         slow: None,
+        refused: None,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::client_view::Traffic;
 use crate::identity::{ConnectionId, ShardId};
 use crate::message::Delivery;
 use crate::outbox::Outbox;
+use crate::refused::RefusedLately;
 use crate::routes::RouteIndex;
 
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub(crate) struct Connection {
     pub(crate) traffic: Traffic,
     /// Messages dropped since the last report of a slow consumer; `None`: not slow.
     pub(crate) slow: Option<u64>,
+    /// What it was refused under its present rights.
+    pub(crate) refused: Option<Box<RefusedLately>>,
 }
 
 impl Connection {
@@ -66,7 +69,8 @@ pub(crate) struct Pressure {
 /// The topics a publisher repeats, with the permit for each and its route.
 #[derive(Debug)]
 pub(crate) struct PermitCache {
-    policy_generation: u64,
+    /// The engine's permit epoch that the permits are of.
+    epoch: u64,
     entries: Vec<CachedTopic>,
     /// Indices of `entries` by the topic as sent.
     by_topic: HashTable<usize>,
@@ -84,22 +88,13 @@ pub(crate) struct CachedTopic {
 
 impl PermitCache {
     pub(crate) fn new() -> PermitCache {
-        PermitCache {
-            policy_generation: 0,
-            entries: Vec::new(),
-            by_topic: HashTable::new(),
-            last: 0,
-        }
+        PermitCache { epoch: 0, entries: Vec::new(), by_topic: HashTable::new(), last: 0 }
     }
 
-    pub(crate) fn get(
-        &mut self,
-        as_sent: &str,
-        policy_generation: u64,
-    ) -> Option<&mut CachedTopic> {
-        if self.policy_generation != policy_generation {
+    pub(crate) fn get(&mut self, as_sent: &str, epoch: u64) -> Option<&mut CachedTopic> {
+        if self.epoch != epoch {
             self.clear();
-            self.policy_generation = policy_generation;
+            self.epoch = epoch;
         }
         let is_last =
             self.entries.get(self.last).is_some_and(|entry| entry.as_sent.as_str() == as_sent);
@@ -112,21 +107,22 @@ impl PermitCache {
         self.entries.get_mut(self.last)
     }
 
-    /// Remembers a topic that [`PermitCache::get`] has not found.
+    /// Remembers a topic that [`PermitCache::get`] has not found, and gives it back; one that is too
+    /// long is not remembered.
     pub(crate) fn put(
         &mut self,
         as_sent: &str,
         permit: PublishPermit,
         route: RouteIndex,
         topics_max: usize,
-    ) {
+    ) -> Option<&TopicName> {
         if as_sent.len() > CACHED_TOPIC_BYTES_MAX {
-            return;
+            return None;
         }
         // Without a prefix both are the same, and share their text.
         let topic = permit.topic();
         let shared = (topic.as_str() == as_sent).then(|| topic.clone());
-        let Some(as_sent) = shared.or_else(|| TopicName::parse(as_sent).ok()) else { return };
+        let as_sent = shared.or_else(|| TopicName::parse(as_sent).ok())?;
         if self.entries.len() >= topics_max {
             self.clear();
         }
@@ -136,6 +132,7 @@ impl PermitCache {
         };
         self.by_topic.insert_unique(hash(as_sent.as_str()), self.last, rehash);
         self.entries.push(CachedTopic { as_sent, permit, route });
+        self.entries.last().map(|entry| &entry.as_sent)
     }
 
     /// Makes `known` the topic that was sent last, if it is remembered.

@@ -119,7 +119,10 @@ impl Engine {
     /// session if it does not outlive its connection.
     pub(crate) fn end_connection(&mut self, place: SessionRef, ending: Ending, now: Timestamp) {
         let Some(session) = self.shard.sessions.get_mut(place) else { return };
-        let Some(connection) = session.connection.take() else { return };
+        let Some(mut connection) = session.connection.take() else { return };
+        if let Some(mut refused) = connection.refused.take() {
+            refused.close(&session.client, &mut self.shard.round);
+        }
         session.identity.is_online.store(false, Ordering::Relaxed);
         session.disconnected_at = Some(now);
         let is_will_dropped = ending.will == WillFate::Drop && session.will.take().is_some();

@@ -15,6 +15,7 @@ use crate::effect::Effect;
 use crate::hub::Hub;
 use crate::identity::{ConnectionId, SessionIdentity, SessionKeyRef, SessionRef, ShardId};
 use crate::outbox::Outbox;
+use crate::publishers::{HOUR_MS, Publishers};
 use crate::rejudge::Withdrawn;
 use crate::report::{DecisionId, DisconnectCause, SessionEnd};
 use crate::round::Round;
@@ -50,6 +51,11 @@ pub(crate) struct Shard {
     pub(crate) timers: Timers,
     pub(crate) frames: Vec<u8>,
     pub(crate) spares: Spares,
+    /// Permits given in another epoch are not good any more: it changes with the policy, and every hour.
+    pub(crate) permit_epoch: u64,
+    pub(crate) publishers: Publishers,
+    /// Sessions with refusals that are only counted yet, each once.
+    pub(crate) refused_pending: Vec<SessionRef>,
 }
 
 impl Engine {
@@ -58,7 +64,7 @@ impl Engine {
     pub fn new(shard: ShardId, hub: Arc<Hub>) -> Engine {
         let policy = hub.policy();
         let seed = hub.hash_seed();
-        let mut round = Round::new(shard, hub.shards());
+        let mut round = Round::new(shard, hub.shards(), hub.run());
         round.policy_generation = policy.generation();
         Engine {
             routes: RouteCache::new(hub.limits().route_cache_targets_max, seed),
@@ -73,6 +79,9 @@ impl Engine {
                 timers: Timers::default(),
                 frames: Vec::new(),
                 spares: Spares::default(),
+                permit_epoch: 1,
+                publishers: Publishers::new(seed),
+                refused_pending: Vec::new(),
                 hub,
             },
         }
@@ -149,6 +158,8 @@ impl Engine {
                 Timer::Linger(id) => self.shard.forget_closing(id),
                 Timer::Will(place) => self.fire_due_will(place, now),
                 Timer::SessionExpiry(place) => self.expire_session(place, now),
+                Timer::Refusals => self.shard.tell_refusals(),
+                Timer::Publishers => self.shard.begin_hour(now),
             }
         }
     }
@@ -281,6 +292,11 @@ impl Engine {
             queued: sessions.iter().map(|session| session.queue.len()).sum(),
             ..self.shard.round.counters
         }
+    }
+
+    /// A number of its own for a decision that was made on this shard, such as a refused CONNECT.
+    pub fn decide(&mut self) -> DecisionId {
+        self.shard.round.decide()
     }
 
     /// The next thing to do, in order; `None` ends the round.
@@ -426,6 +442,15 @@ impl Shard {
             return out.truncate(before);
         }
         self.round.flush(connection.id, &mut connection.flush_mark);
+    }
+
+    /// Has every topic judged anew at its next message, so that its publisher is noted again.
+    fn begin_hour(&mut self, now: Timestamp) {
+        self.permit_epoch += 1;
+        self.publishers.sweep(now);
+        if !self.publishers.is_empty() {
+            self.timers.arm(now.plus_ms(HOUR_MS), Timer::Publishers);
+        }
     }
 
     /// What an MQTT 5 client that wants to know is told of refusals: never why, but what to ask for.

@@ -19,6 +19,7 @@ use crate::subscription_table::SubscriptionTable;
 #[derive(Debug)]
 pub struct Hub {
     limits: Limits,
+    run: u32,
     shards: usize,
     policy: Arc<ArcSwap<Policy>>,
     pub(crate) table: SubscriptionTable,
@@ -58,7 +59,21 @@ impl Hub {
         limits: Limits,
         hash_seed: u64,
     ) -> Arc<Hub> {
+        Hub::of_run(0, policy, shards, limits, hash_seed)
+    }
+
+    /// The same for a broker that has run before: `run` is another one each time, so that a decision has
+    /// a number that none had before.
+    #[must_use]
+    pub fn of_run(
+        run: u32,
+        policy: Arc<ArcSwap<Policy>>,
+        shards: usize,
+        limits: Limits,
+        hash_seed: u64,
+    ) -> Arc<Hub> {
         Arc::new(Hub {
+            run,
             shards: shards.clamp(1, usize::from(u16::MAX)),
             retained: RetainedStore::new(limits.retained_messages_max, limits.retained_bytes_max),
             limits,
@@ -76,6 +91,10 @@ impl Hub {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    pub(crate) fn run(&self) -> u32 {
+        self.run
     }
 
     /// How many engines share this hub.

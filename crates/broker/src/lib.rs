@@ -21,6 +21,7 @@ mod deliver;
 mod detach;
 mod effect;
 mod engine;
+mod forecast;
 mod gate;
 mod held_will;
 mod hub;
@@ -30,7 +31,9 @@ mod message;
 mod outbox;
 mod pressure;
 mod publish;
+mod publishers;
 mod record;
+mod refused;
 mod rejudge;
 mod report;
 mod response_information;
@@ -52,6 +55,9 @@ pub use client_view::{ClientView, Counters, SubscriptionView, Traffic};
 pub use detach::ConnectionLost;
 pub use effect::Effect;
 pub use engine::Engine;
+pub use forecast::{
+    ClientLoss, Forecast, PolicyMoved, Progress, PublishLoss, SessionLoss, SubscriptionLoss,
+};
 pub use hub::{Hub, Storage};
 pub use identity::{
     CertificateName, ClientName, ConnectionId, Peer, Security, SessionKey, ShardId, shard_of,

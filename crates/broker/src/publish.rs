@@ -16,11 +16,13 @@ use crate::hub::{Hub, STORAGE};
 use crate::identity::{ConnectionId, SessionIdentity, ShardId};
 use crate::limits::{DeniedPublish, Limits, PayloadFormat};
 use crate::message::{Message, Publication};
+use crate::publishers::{HOUR_MS, Publishers};
 use crate::record::Record;
 use crate::report::{RefusalReason, RefusedAction, Report};
 use crate::round::Round;
 use crate::routes::{RouteCache, RouteIndex};
 use crate::session::Session;
+use crate::timers::{Timer, Timers};
 
 /// How routing a PUBLISH began.
 enum Judged {
@@ -46,7 +48,7 @@ impl Engine {
         if publish.packet_id.is_some() {
             self.shard.round.begin_packet();
         }
-        let (arrival, judged) = self.judge_publish(id, publish);
+        let (arrival, judged) = self.judge_publish(id, publish, now);
         let is_first = arrival == Arrival::First;
         let route = match judged {
             Judged::Route(route) => route,
@@ -147,8 +149,9 @@ impl Engine {
         let is_durable = session.is_durable(self.shard.hub.limits());
         let (action, reason) = (RefusedAction::Publish, RefusalReason::Limit(STORAGE));
         self.shard.round.counters.refused_publishes += 1;
-        self.shard.round.refuse(&session.client, action, publish.topic, reason);
+        self.shard.refuse(place, (action, publish.topic), reason, now);
         let Some(packet_id) = publish.packet_id else { return };
+        let Some(session) = self.shard.sessions.online_mut(id) else { return };
         // [MQTT-4.3.3-9] The exchange is over, whether it is told by a PUBREC or by the end.
         session.inbound.refused(packet_id);
         if is_durable && publish.qos == Qos::ExactlyOnce {
@@ -164,9 +167,14 @@ impl Engine {
     }
 
     /// The exchange, then the publish gate by way of the connection's cache: one look-up for a repeated topic.
-    fn judge_publish(&mut self, id: ConnectionId, publish: &Publish<'_>) -> (Arrival, Judged) {
+    fn judge_publish(
+        &mut self,
+        id: ConnectionId,
+        publish: &Publish<'_>,
+        now: Timestamp,
+    ) -> (Arrival, Judged) {
         let Engine { shard, routes, .. } = self;
-        let Shard { sessions, round, hub, policy, .. } = shard;
+        let Shard { sessions, round, hub, policy, publishers, timers, .. } = shard;
         let limits = hub.limits();
         routes.refresh(hub, policy);
         let Some(session) = sessions.online_mut(id) else {
@@ -177,7 +185,8 @@ impl Engine {
             Err(error) => return (Arrival::First, Judged::Broken(error)),
         };
         // The alias is set by a repeated message too, and before anything is judged (flaw 17).
-        (arrival, judge_topic(session, routes, publish, (shard.id, hub, policy)))
+        let scene = Scene { shard: shard.id, hub, policy, epoch: shard.permit_epoch, now };
+        (arrival, judge_topic(session, routes, publish, &scene, (publishers, timers)))
     }
 
     fn acknowledge_publish(&mut self, id: ConnectionId, qos: Qos, ack: Ack) {
@@ -205,9 +214,10 @@ impl Engine {
     /// Section 3.3.2.3.2: answered with 0x99; a message that has no answer ends the connection with it.
     fn refuse_format(&mut self, id: ConnectionId, publish: &Publish<'_>, now: Timestamp) {
         let Some((session, _)) = self.shard.sessions.online(id) else { return };
+        let place = session.identity.place;
         self.shard.round.counters.refused_publishes += 1;
         let (action, reason) = (RefusedAction::Publish, RefusalReason::PayloadFormat);
-        self.shard.round.refuse(&session.client, action, publish.topic, reason);
+        self.shard.refuse(place, (action, publish.topic), reason, now);
         let code = ReasonCode::PayloadFormatInvalid;
         match publish.packet_id {
             Some(packet_id) => {
@@ -231,7 +241,7 @@ impl Engine {
         let is_v5 = connection.version.is_v5();
         self.shard.round.counters.refused_publishes += 1;
         let (action, reason) = (RefusedAction::Publish, RefusalReason::Denied(denial));
-        let decision = self.shard.round.refuse(&session.client, action, topic, reason);
+        let decision = self.shard.refuse(place, (action, topic), reason, now);
         let rule = self.shard.hub.limits().denied_publish;
         if rule == DeniedPublish::Close && !(is_v5 && publish.packet_id.is_some()) {
             return self.end_connection(place, Ending::denied_publish(), now);
@@ -239,7 +249,7 @@ impl Engine {
         let Some(packet_id) = publish.packet_id else { return };
         // A repeated QoS 2 message was accepted before: its exchange goes on to its end.
         let ack = if is_v5 && is_first {
-            let properties = self.shard.refusal_properties(id, &[decision]);
+            let properties = self.shard.refusal_properties(id, decision.as_slice());
             Ack { packet_id, reason: ReasonCode::NotAuthorized, properties }
         } else {
             Ack::new(packet_id, ReasonCode::Success)
@@ -297,13 +307,25 @@ impl Session {
     }
 }
 
-/// Resolves the topic, and judges it if that was not done before.
+/// What a topic is judged by.
+struct Scene<'a> {
+    shard: ShardId,
+    hub: &'a Hub,
+    policy: &'a Policy,
+    /// Permits given in another one are not good any more.
+    epoch: u64,
+    now: Timestamp,
+}
+
+/// Resolves the topic, and judges it if that was not done before; then its publisher is noted.
 fn judge_topic(
     session: &mut Session,
     routes: &mut RouteCache,
     publish: &Publish<'_>,
-    (shard, hub, policy): (ShardId, &Hub, &Policy),
+    scene: &Scene<'_>,
+    (publishers, timers): (&mut Publishers, &mut Timers),
 ) -> Judged {
+    let Scene { shard, hub, policy, epoch, now } = *scene;
     let limits = hub.limits();
     let Some(connection) = session.connection.as_deref_mut() else {
         return denied("", Denial::Gone);
@@ -320,7 +342,7 @@ fn judge_topic(
     } else {
         publish.topic
     };
-    if let Some(cached) = connection.permits.get(topic, policy.generation()) {
+    if let Some(cached) = connection.permits.get(topic, epoch) {
         if routes.get(cached.route).is_none() {
             let permitted = cached.permit.topic();
             cached.route = routes.find(permitted, shard, hub, policy);
@@ -333,7 +355,11 @@ fn judge_topic(
         None => return denied(topic, Denial::Gone),
     };
     let route = routes.find(permit.topic(), shard, hub, policy);
-    connection.permits.put(topic, permit, route, limits.permit_cache_topics_max);
+    let noted = connection.permits.put(topic, permit, route, limits.permit_cache_topics_max);
+    if publishers.is_empty() {
+        timers.arm(now.plus_ms(HOUR_MS), Timer::Publishers);
+    }
+    publishers.note(&session.identity.key, noted, now);
     Judged::Route(route)
 }
 

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use access::{Lapse, Rights};
+use access::{Denial, Lapse, Rights, SubscribePermit};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use mqtt::{Qos, ReasonCode, Timestamp};
+use mqtt::{Qos, ReasonCode, Timestamp, Will};
 use topic::{SubscriptionFilter, TopicName};
 
 use crate::acknowledge::give_up;
@@ -30,6 +30,7 @@ impl Engine {
             return;
         }
         self.shard.policy = self.shard.hub.policy();
+        self.shard.permit_epoch += 1;
         self.shard.round.policy_generation = self.shard.policy.generation();
         let changed = self.shard.sessions_changed();
         for place in &changed {
@@ -75,9 +76,13 @@ impl Shard {
     }
 
     fn rejudge(&mut self, place: SessionRef, now: Timestamp) {
-        let Some(session) = self.sessions.get_mut(place) else { return };
+        let Shard { sessions, round, policy, .. } = &mut *self;
+        let Some(session) = sessions.get_mut(place) else { return };
         let key = &session.identity.key;
-        session.rights = self.policy.rights(key.user, &key.client_id);
+        session.rights = policy.rights(key.user, &key.client_id);
+        if let Some(refused) = session.connection.as_mut().and_then(|it| it.refused.as_mut()) {
+            refused.close(&session.client, round);
+        }
         self.withdraw(place, now);
     }
 
@@ -96,20 +101,25 @@ impl Shard {
         self.withdraw_will(place);
         let Some(session) = self.sessions.get(place) else { return };
         let rights = session.rights.clone();
-        let mut judged = LastJudged { rights, last: None };
-        self.drop_held(place, |delivery| judged.may_read(delivery.message.topic()));
+        let client = Arc::clone(&session.client);
+        let mut judged = LastJudged::new(rights);
+        let dropped = self.drop_held(place, |delivery| judged.may_read(delivery.message.topic()));
+        if let Some((topic, count)) = dropped {
+            let denial = match &judged.rights {
+                Some(rights) => gate::delivery(rights, &topic).err().unwrap_or_else(gate::gone),
+                None => gate::gone(),
+            };
+            let reason = RefusalReason::Denied(denial);
+            self.round.refuse_all(&client, RefusedAction::Delivery, topic.as_str(), reason, count);
+        }
         self.caught_up(place, now);
     }
 
     fn withdraw_subscriptions(&mut self, place: SessionRef) {
         let Some(session) = self.sessions.get_mut(place) else { return };
-        let mut lost: Vec<(SubscriptionFilter, access::Denial)> = Vec::new();
+        let mut lost: Vec<(SubscriptionFilter, Denial)> = Vec::new();
         for (filter, subscription) in &mut session.subscriptions {
-            let permit = match session.rights.as_ref() {
-                Some(rights) => gate::subscription(rights, filter),
-                None => Err(gate::gone()),
-            };
-            match permit {
+            match judge_subscription(session.rights.as_ref(), filter) {
                 Err(denial) => lost.push((filter.clone(), denial)),
                 Ok(permit) if permit.is_filtered() == subscription.is_filtered => {}
                 Ok(permit) => {
@@ -137,11 +147,7 @@ impl Shard {
     fn withdraw_will(&mut self, place: SessionRef) {
         let Some(session) = self.sessions.get_mut(place) else { return };
         let Some(will) = session.will.as_ref() else { return };
-        let permit = match session.rights.as_ref() {
-            Some(rights) => gate::publish(rights, will.topic.as_str()).map(|_| ()),
-            None => Err(gate::gone()),
-        };
-        let Err(denial) = permit else { return };
+        let Err(denial) = judge_will(session.rights.as_ref(), will) else { return };
         let reason = RefusalReason::Denied(denial);
         self.round.refuse(&session.client, RefusedAction::Will, will.topic.as_str(), reason);
         session.will = None;
@@ -158,15 +164,15 @@ impl Shard {
         &mut self,
         place: SessionRef,
         mut is_allowed: impl FnMut(&Delivery) -> bool,
-    ) {
+    ) -> Option<(TopicName, u64)> {
         let Shard { sessions, round, hub, .. } = self;
-        let Some(session) = sessions.get_mut(place) else { return };
+        let session = sessions.get_mut(place)?;
         let mut dropped = session.queue.retain(&mut is_allowed);
         dropped.extend(session.outbound.remove_where(|delivery| !is_allowed(delivery)));
         let rights = session.rights.clone();
         if let Some(connection) = session.connection.as_deref_mut() {
             connection.backlog.retain(&mut is_allowed);
-            let mut judged = LastJudged { rights, last: None };
+            let mut judged = LastJudged::new(rights);
             let before = connection.outbox.len();
             let mut never_sent = Vec::new();
             connection.outbox.retain(|publish| {
@@ -188,24 +194,44 @@ impl Shard {
                 }
             }
         }
-        round.counters.withheld += u64::try_from(dropped.len()).unwrap_or(u64::MAX);
+        let count = u64::try_from(dropped.len()).unwrap_or(u64::MAX);
+        round.counters.withheld += count;
+        let first = dropped.first().map(|first| (first.message.topic().clone(), count));
         if session.is_durable(hub.limits()) {
             for delivery in dropped {
                 let (key, sequence) = (session.identity.key.clone(), delivery.sequence);
                 round.persist(Record::MessageRemove { key, sequence });
             }
         }
+        first
     }
 }
 
+/// What becomes of a subscription under these rights.
+pub(crate) fn judge_subscription(
+    rights: Option<&Rights>,
+    filter: &SubscriptionFilter,
+) -> Result<SubscribePermit, Denial> {
+    gate::subscription(rights.ok_or_else(gate::gone)?, filter)
+}
+
+/// What becomes of a will under these rights.
+pub(crate) fn judge_will(rights: Option<&Rights>, will: &Will) -> Result<(), Denial> {
+    gate::publish(rights.ok_or_else(gate::gone)?, will.topic.as_str()).map(|_| ())
+}
+
 /// The deliver gate with a memory of one topic: what is held often comes in runs of the same.
-struct LastJudged {
+pub(crate) struct LastJudged {
     rights: Option<Rights>,
     last: Option<(TopicName, bool)>,
 }
 
 impl LastJudged {
-    fn may_read(&mut self, topic: &TopicName) -> bool {
+    pub(crate) fn new(rights: Option<Rights>) -> LastJudged {
+        LastJudged { rights, last: None }
+    }
+
+    pub(crate) fn may_read(&mut self, topic: &TopicName) -> bool {
         if let Some((last, is_allowed)) = &self.last
             && last == topic
         {

@@ -26,6 +26,13 @@ pub enum Report {
     },
     /// Something was refused for want of a right.
     Refused(Refusal),
+    /// A client was refused so many different things that not each has a decision of its own.
+    RefusalsLeftOut {
+        /// Who.
+        client: Arc<ClientName>,
+        /// How many since the last such report.
+        count: u64,
+    },
     /// Messages were dropped because a receiver takes them too slowly, or its queue is full.
     SlowConsumer {
         /// Who.
@@ -85,17 +92,21 @@ pub enum SessionEnd {
     Kicked,
 }
 
-/// Tells refusals apart, within one run of the broker. MQTT 5 clients are told it, and an
-/// administrator can ask what was decided and why.
+/// Tells refusals apart. MQTT 5 clients are told it, and an administrator can ask what was decided and
+/// why. What a connection asks for again and is refused for the same reason is the same decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DecisionId {
-    pub(crate) shard: u16,
-    pub(crate) number: u64,
+    /// Which run of the broker.
+    pub run: u32,
+    /// The shard that made it.
+    pub shard: u16,
+    /// Counts from 1 on each shard of each run.
+    pub number: u64,
 }
 
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.shard, self.number)
+        write!(f, "{}-{}-{}", self.run, self.shard, self.number)
     }
 }
 
@@ -112,6 +123,8 @@ pub struct Refusal {
     pub topic: Box<str>,
     /// Why not.
     pub reason: RefusalReason,
+    /// How often since the last report of the same decision.
+    pub count: u64,
 }
 
 /// What was refused.
@@ -123,8 +136,10 @@ pub enum RefusedAction {
     Subscribe,
     /// A will, when it was to be sent.
     Will,
-    /// A subscription or message held earlier, after rights changed.
+    /// A subscription held earlier, after rights changed.
     Held,
+    /// Messages that waited for the client, after rights changed; the topic is that of the first.
+    Delivery,
 }
 
 /// Why it was refused.

@@ -18,6 +18,7 @@ use crate::shard_message::{Body, PublishBatch, ShardMessage};
 #[derive(Debug)]
 pub(crate) struct Round {
     shard: ShardId,
+    run: u32,
     number: u64,
     decisions: u64,
     effects: VecDeque<Effect>,
@@ -56,9 +57,10 @@ struct Link {
 }
 
 impl Round {
-    pub(crate) fn new(shard: ShardId, shards: usize) -> Round {
+    pub(crate) fn new(shard: ShardId, shards: usize, run: u32) -> Round {
         Round {
             shard,
+            run,
             number: 1,
             decisions: 0,
             effects: VecDeque::new(),
@@ -166,11 +168,28 @@ impl Round {
         topic: &str,
         reason: RefusalReason,
     ) -> DecisionId {
-        self.decisions += 1;
-        let decision = DecisionId { shard: self.shard.0, number: self.decisions };
+        self.refuse_all(client, action, topic, reason, 1)
+    }
+
+    /// The same for so many at once.
+    pub(crate) fn refuse_all(
+        &mut self,
+        client: &Arc<ClientName>,
+        action: RefusedAction,
+        topic: &str,
+        reason: RefusalReason,
+        count: u64,
+    ) -> DecisionId {
+        let decision = self.decide();
         let (client, topic) = (Arc::clone(client), topic.into());
-        self.report(Report::Refused(Refusal { decision, client, action, topic, reason }));
+        self.report(Report::Refused(Refusal { decision, client, action, topic, reason, count }));
         decision
+    }
+
+    /// The next decision.
+    pub(crate) fn decide(&mut self) -> DecisionId {
+        self.decisions += 1;
+        DecisionId { run: self.run, shard: self.shard.0, number: self.decisions }
     }
 
     pub(crate) fn pause(&mut self, connection: ConnectionId) {
@@ -290,7 +309,7 @@ mod tests {
 
     /// What another shard is told when so many bytes of it are delivered after each other.
     fn check(delivered: &[usize], least: usize, expected: &[usize]) {
-        let mut round = Round::new(ShardId(0), 2);
+        let mut round = Round::new(ShardId(0), 2, 0);
         for bytes in delivered {
             round.tell_delivered(ShardId(1), *bytes, least);
         }

@@ -106,6 +106,10 @@ impl Queue {
         dropped
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Delivery> {
+        self.messages.iter()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
     }

@@ -41,7 +41,7 @@ impl Engine {
                 }
                 Err((code, reason)) => {
                     reasons.push(code);
-                    decisions.extend(self.shard.refuse_filter(place, &filter, reason));
+                    decisions.extend(self.shard.refuse_filter(place, &filter, reason, now));
                 }
             }
         }
@@ -147,11 +147,11 @@ impl Shard {
         place: SessionRef,
         filter: &SubscriptionFilter,
         reason: RefusalReason,
+        now: Timestamp,
     ) -> Option<DecisionId> {
-        let session = self.sessions.get(place)?;
         self.round.counters.refused_subscriptions += 1;
         let (action, filter) = (RefusedAction::Subscribe, filter.to_string());
-        Some(self.round.refuse(&session.client, action, &filter, reason))
+        self.refuse(place, (action, &filter), reason, now)
     }
 
     /// The retained messages a new subscription brings, as far as the reader has the right. They go out

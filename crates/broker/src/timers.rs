@@ -19,6 +19,10 @@ pub(crate) enum Timer {
     Will(SessionRef),
     /// The session's time is over.
     SessionExpiry(SessionRef),
+    /// Refusals that were only counted are to be reported.
+    Refusals,
+    /// An hour is over: permits are forgotten, and publishers noted anew.
+    Publishers,
 }
 
 #[derive(Debug, Default)]

@@ -35,11 +35,14 @@ fn codec(criterion: &mut Criterion) {
             bencher.iter(|| decode(black_box(&bytes), version, &limits).is_ok());
         });
         if let Ok(known) = TopicName::parse(TOPIC) {
-            criterion.bench_function(&format!("decode PUBLISH {version:?}, topic known"), |bencher| {
-                bencher.iter(|| {
-                    decode_publish(black_box(&bytes), version, &limits, Some(&known)).is_ok()
-                });
-            });
+            criterion.bench_function(
+                &format!("decode PUBLISH {version:?}, topic known"),
+                |bencher| {
+                    bencher.iter(|| {
+                        decode_publish(black_box(&bytes), version, &limits, Some(&known)).is_ok()
+                    });
+                },
+            );
         }
         let mut out = Vec::new();
         criterion.bench_function(&format!("encode PUBLISH {version:?}"), |bencher| {

@@ -11,6 +11,7 @@ mod error;
 mod load;
 mod open;
 mod record;
+mod refusals;
 mod registry;
 mod secret;
 mod state;
@@ -27,6 +28,7 @@ pub use certificate::{CertificateOrigin, CertificateRecord, RevokedReason, Revok
 pub use error::StoreError;
 pub use open::Store;
 pub use record::{Change, Contents, PasswordRecord, PasswordSlot, RoleRecord, Stamp, UserRecord};
+pub use refusals::RefusalRow;
 pub use registry::{
     RegistryChange, RegistryOrigin, RegistryPassword, RegistryRecord, RegistryState,
 };

@@ -202,7 +202,7 @@ async fn a_store_of_a_newer_version_is_refused() {
          VALUES (99, 'of tomorrow', 1, x'00', 0)";
     sqlx::query(sql).execute(&store.pool).await.unwrap();
     let error = reopened(store, dir.path()).await.unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 5, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 7, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -326,4 +326,20 @@ async fn a_certificate_that_cannot_be_understood_stops_the_start() {
         let error = store.load().await.unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{damage}: {error:?}");
     }
+}
+
+#[tokio::test]
+async fn each_run_has_a_number_of_its_own_and_refusals_are_kept_from_one_to_the_next() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    assert_eq!(store.begin_run().await.unwrap(), 1);
+    let row = |number, record: Option<&str>| crate::RefusalRow {
+        number,
+        record: record.map(str::to_owned),
+    };
+    let rows = [row(1, Some("a")), row(2, Some("b")), row(1, Some("c")), row(2, None)];
+    store.write_refusals(&rows).await.unwrap();
+    let store = reopened(store, dir.path()).await.unwrap();
+    assert_eq!(store.load_refusals().await.unwrap(), [(1, "c".to_owned())]);
+    assert_eq!(store.begin_run().await.unwrap(), 2);
 }

@@ -251,7 +251,7 @@ impl MqttClient {
     /// Waits for the acknowledgement of `kind` (packet type 4 to 7) and returns its code.
     pub fn expect_ack(&mut self, kind: u8, id: u16) -> u8 {
         self.expect("an acknowledgement", |packet| match packet {
-            Packet::Ack { kind: k, packet_id, code } if *k == kind && *packet_id == id => {
+            Packet::Ack { kind: k, packet_id, code, .. } if *k == kind && *packet_id == id => {
                 Some(*code)
             }
             _ => None,

@@ -50,6 +50,8 @@ pub enum Packet {
         packet_id: u16,
         /// Reason code, 0 in 3.1.1.
         code: u8,
+        /// Properties of 5.0.
+        properties: Vec<Property>,
     },
     /// SUBACK.
     SubAck {
@@ -104,7 +106,7 @@ fn parse(first: u8, body: &mut Body<'_>) -> Packet {
             let packet_id = body.short();
             let code = if body.bytes.is_empty() { 0 } else { body.byte() };
             assert!(body.version == Version::V5 || code == 0, "a reason code in 3.1.1");
-            Packet::Ack { kind, packet_id, code }
+            Packet::Ack { kind, packet_id, code, properties: body.properties() }
         }
         kind @ (9 | 11) => {
             let packet_id = body.short();

@@ -114,3 +114,26 @@ async fn a_built_in_role_stays_as_it_is() {
     let refused = apply(&house, &wider, APPLY).await.unwrap_err();
     assert!(matches!(refused, AdminError::BuiltIn { .. }), "{refused:?}");
 }
+
+#[tokio::test]
+async fn flaw_26_a_document_that_fails_leaves_every_right_as_it_was_and_lets_nobody_in() {
+    let house = House::with_alice().await;
+    house.patch("alice", r#"{"permissions":[{"operation":"read","resource":"a/#"}]}"#).await;
+    let before = (exported(&house), house.admin.policy().load_full());
+    let bad = json!({"roles": [], "users": [
+        {"username": "mallory", "password": "mallory-password",
+         "permissions": [{"resource": "#", "operation": "readWrite"}]},
+        {"username": "alice", "permissions": [{"resource": "a#", "operation": "read"}]},
+    ]});
+    assert!(apply(&house, &bad, PRUNE).await.is_err());
+    // The file is good, and it is the disk that fails.
+    house.admin.shared.store.close().await;
+    let error = apply(&house, &plant(), APPLY).await.unwrap_err();
+    assert!(matches!(error, AdminError::Store(_)), "{error}");
+    assert_eq!(exported(&house), before.0);
+    assert!(std::sync::Arc::ptr_eq(&house.admin.policy().load_full(), &before.1));
+    for (name, password) in [("mallory", "mallory-password"), ("gauge", "gauge-password")] {
+        assert!(house.login(name, password).await.is_err(), "{name}");
+    }
+    assert_eq!(house.login("alice", "alice-password").await, Ok("alice".to_owned()));
+}

@@ -11,6 +11,7 @@ pub(crate) mod login;
 pub(crate) mod openapi;
 pub(crate) mod permissions;
 pub(crate) mod policy;
+pub(crate) mod refusals;
 pub(crate) mod registry;
 pub(crate) mod roles;
 pub(crate) mod tokens;

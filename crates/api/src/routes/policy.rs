@@ -3,13 +3,16 @@
 use admin::policy_model::{PolicyDocument, PolicyExport, PolicyOptions, PolicyOutcome};
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Answer;
 use crate::ApiState;
+use crate::dry_run;
+use crate::dry_run_model::DryRunModel;
 use crate::extract::{Body, CalledBy, Query};
 use crate::problem::Problem;
 
@@ -41,10 +44,21 @@ async fn export(State(state): State<ApiState>, CalledBy(caller): CalledBy) -> An
     Ok(Json(state.admin.export_policy(&caller)))
 }
 
+/// What came of a document, or would come.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is only a schema")]
+enum AppliedPolicy {
+    /// What has changed.
+    Applied(Box<PolicyOutcome>),
+    /// With `dryRun=true`.
+    DryRun(Box<DryRunModel>),
+}
+
 /// Makes users and roles what the document says, all or nothing, and says what has changed.
 #[utoipa::path(post, path = "/api/policy", operation_id = "applyPolicy", tag = "policy", params(ApplyQuery),
     request_body = PolicyDocument, responses(
-        (status = 200, body = PolicyOutcome),
+        (status = 200, body = AppliedPolicy),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
@@ -54,7 +68,12 @@ async fn apply(
     CalledBy(caller): CalledBy,
     Query(query): Query<ApplyQuery>,
     Body(document): Body<PolicyDocument>,
-) -> Answer<PolicyOutcome> {
+) -> Result<Response, Problem> {
     let options = PolicyOptions { dry_run: query.dry_run, prune: query.prune };
-    Ok(Json(state.admin.apply_policy(&caller, document, options).await?))
+    if query.dry_run {
+        let draft = state.admin.draft_policy(document, options).await?;
+        let preview = || state.admin.preview_policy(&caller, &draft);
+        return dry_run::answer(&state, preview).await;
+    }
+    Ok(Json(state.admin.apply_policy(&caller, document, options).await?).into_response())
 }

@@ -5,9 +5,9 @@ use admin::model::{NewRole, Page, RoleFilter, RolePatch, RoleView};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -15,6 +15,8 @@ use uuid::Uuid;
 use super::users::created;
 use super::{Answer, VersionedAnswer};
 use crate::ApiState;
+use crate::dry_run::{self, ChangeQuery};
+use crate::dry_run_model::DryRunModel;
 use crate::extract::{Body, CalledBy, Path, Query};
 use crate::paging::page_request;
 use crate::problem::Problem;
@@ -85,27 +87,42 @@ async fn show(
     Ok((etag(role.version), Json(role)))
 }
 
-/// Changes a role: what is absent stays, a list given replaces the whole list.
+/// What came of a change, or would come.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is only a schema")]
+enum ChangedRole {
+    /// The role as it is now.
+    Changed(Box<RoleView>),
+    /// With `dryRun=true`.
+    DryRun(Box<DryRunModel>),
+}
+
+/// Changes a role: what is absent stays, a list given replaces the whole list. Or says what that would do.
 #[utoipa::path(patch, path = "/api/roles/{id}", operation_id = "changeRole", tag = "roles", request_body = RolePatch,
-    params(("id" = Uuid, Path), IfMatchHeader),
+    params(("id" = Uuid, Path), ChangeQuery, IfMatchHeader),
     responses(
-        (status = 200, body = RoleView, headers(("ETag" = String))),
+        (status = 200, body = ChangedRole, headers(("ETag" = Option<String>, description = "Not with `dryRun=true`"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn change(
     State(state): State<ApiState>,
     CalledBy(caller): CalledBy,
     Path(id): Path<Uuid>,
+    Query(query): Query<ChangeQuery>,
     if_match: IfMatch,
     Body(patch): Body<RolePatch>,
-) -> VersionedAnswer<RoleView> {
-    let present = state.admin.show_role(&caller, &id.to_string())?.version;
-    let role = state
-        .admin
-        .update_role(&caller, &id.to_string(), patch, if_match.expected(present))
-        .await?;
-    Ok((etag(role.version), Json(role)))
+) -> Result<Response, Problem> {
+    let (id, admin) = (id.to_string(), &state.admin);
+    let expected = if_match.expected(admin.show_role(&caller, &id)?.version);
+    if query.dry_run {
+        let preview = || admin.preview_role_update(&caller, &id, patch.clone(), expected);
+        return dry_run::answer(&state, preview).await;
+    }
+    let role = admin.update_role(&caller, &id, patch, expected).await?;
+    Ok((etag(role.version), Json(role)).into_response())
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -116,14 +133,20 @@ struct RemoveQuery {
     #[serde(default)]
     #[param(required = false)]
     force: bool,
+    /// Only say what would change, and what that would do to clients.
+    #[serde(default)]
+    #[param(required = false)]
+    dry_run: bool,
 }
 
-/// Removes a role; one that users have only with `force`.
+/// Removes a role; one that users have only with `force`. Or says what that would do.
 #[utoipa::path(delete, path = "/api/roles/{id}", operation_id = "removeRole", tag = "roles",
     params(RemoveQuery, ("id" = Uuid, Path), IfMatchHeader),
     responses(
+        (status = 200, body = DryRunModel, description = "With `dryRun=true`"),
         (status = 204),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn remove(
@@ -132,9 +155,14 @@ async fn remove(
     Path(id): Path<Uuid>,
     Query(query): Query<RemoveQuery>,
     if_match: IfMatch,
-) -> Result<StatusCode, Problem> {
-    let present = state.admin.show_role(&caller, &id.to_string())?.version;
+) -> Result<Response, Problem> {
+    let (id, admin) = (id.to_string(), &state.admin);
+    let expected = if_match.expected(admin.show_role(&caller, &id)?.version);
     let removal = if query.force { RoleRemoval::Force } else { RoleRemoval::IfUnused };
-    state.admin.remove_role(&caller, &id.to_string(), if_match.expected(present), removal).await?;
-    Ok(StatusCode::NO_CONTENT)
+    if query.dry_run {
+        let preview = || admin.preview_role_removal(&caller, &id, expected, removal);
+        return dry_run::answer(&state, preview).await;
+    }
+    admin.remove_role(&caller, &id, expected, removal).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

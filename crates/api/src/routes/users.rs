@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use super::{Answer, VersionedAnswer};
 use crate::ApiState;
+use crate::dry_run::{self, ChangeQuery};
+use crate::dry_run_model::DryRunModel;
 use crate::extract::{Body, CalledBy, OneOrMany, Path, Query};
 use crate::paging::page_request;
 use crate::problem::Problem;
@@ -117,46 +119,69 @@ async fn show(
     Ok((etag(user.version), Json(user)))
 }
 
-/// Changes a user: what is absent stays, a list given replaces the whole list.
+/// What came of a change, or would come.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is only a schema")]
+enum ChangedUser {
+    /// The user as it is now.
+    Changed(Box<UserView>),
+    /// With `dryRun=true`.
+    DryRun(Box<DryRunModel>),
+}
+
+/// Changes a user: what is absent stays, a list given replaces the whole list. Or says what that would do.
 #[utoipa::path(patch, path = "/api/users/{id}", operation_id = "changeUser", tag = "users", request_body = UserPatch,
-    params(("id" = Uuid, Path), IfMatchHeader),
+    params(("id" = Uuid, Path), ChangeQuery, IfMatchHeader),
     responses(
-        (status = 200, body = UserView, headers(("ETag" = String))),
+        (status = 200, body = ChangedUser, headers(("ETag" = Option<String>, description = "Not with `dryRun=true`"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn change(
     State(state): State<ApiState>,
     CalledBy(caller): CalledBy,
     Path(id): Path<Uuid>,
+    Query(query): Query<ChangeQuery>,
     if_match: IfMatch,
     Body(patch): Body<UserPatch>,
-) -> VersionedAnswer<UserView> {
-    let present = state.admin.show_user(&caller, &id.to_string())?.version;
-    let user = state
-        .admin
-        .update_user(&caller, &id.to_string(), patch, if_match.expected(present))
-        .await?;
-    Ok((etag(user.version), Json(user)))
+) -> Result<Response, Problem> {
+    let (id, admin) = (id.to_string(), &state.admin);
+    let expected = if_match.expected(admin.show_user(&caller, &id)?.version);
+    if query.dry_run {
+        let preview = || admin.preview_user_update(&caller, &id, patch.clone(), expected);
+        return dry_run::answer(&state, preview).await;
+    }
+    let user = admin.update_user(&caller, &id, patch, expected).await?;
+    Ok((etag(user.version), Json(user)).into_response())
 }
 
-/// Removes a user and ends its connections and sessions.
+/// Removes a user and ends its connections and sessions. Or says what that would do.
 #[utoipa::path(delete, path = "/api/users/{id}", operation_id = "removeUser", tag = "users",
-    params(("id" = Uuid, Path), IfMatchHeader),
+    params(("id" = Uuid, Path), ChangeQuery, IfMatchHeader),
     responses(
+        (status = 200, body = DryRunModel, description = "With `dryRun=true`"),
         (status = 204),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn remove(
     State(state): State<ApiState>,
     CalledBy(caller): CalledBy,
     Path(id): Path<Uuid>,
+    Query(query): Query<ChangeQuery>,
     if_match: IfMatch,
-) -> Result<StatusCode, Problem> {
-    let present = state.admin.show_user(&caller, &id.to_string())?.version;
-    state.admin.remove_user(&caller, &id.to_string(), if_match.expected(present)).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Problem> {
+    let (id, admin) = (id.to_string(), &state.admin);
+    let expected = if_match.expected(admin.show_user(&caller, &id)?.version);
+    if query.dry_run {
+        let preview = || admin.preview_user_removal(&caller, &id, expected);
+        return dry_run::answer(&state, preview).await;
+    }
+    admin.remove_user(&caller, &id, expected).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Sets a user's password and ends the connections that the old one made, or sets a second one beside it.

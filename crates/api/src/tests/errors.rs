@@ -169,7 +169,7 @@ async fn the_document_names_parameters_as_the_api_takes_them() {
     };
     assert_eq!(names("/api/users"), ["username[eq]", "pageNumber", "rowsPerPage"]);
     assert_eq!(names("/api/roles"), ["name[eq]", "pageNumber", "rowsPerPage"]);
-    assert_eq!(names("/api/explain"), ["user", "operation", "resource", "clientId"]);
+    assert_eq!(names("/api/explain"), ["user", "operation", "resource", "clientId", "decision"]);
 }
 
 #[tokio::test]

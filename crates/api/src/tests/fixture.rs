@@ -18,6 +18,7 @@ use crate::{ApiState, ClientRequest, Clients, router};
 /// The API over a store of its own.
 pub(super) struct Api {
     pub(super) router: Router,
+    pub(super) admin: admin::Admin,
     _data_dir: TempDir,
 }
 
@@ -59,8 +60,8 @@ impl Api {
         let admin = open_admin(data_dir.path()).await;
         let (clients, requests) = Clients::channel(8);
         start(requests);
-        let router = router(ApiState { admin, clients });
-        Api { router, _data_dir: data_dir }
+        let router = router(ApiState { admin: admin.clone(), clients });
+        Api { router, admin, _data_dir: data_dir }
     }
 
     /// Sends one request; `line` is method and path.
@@ -217,6 +218,9 @@ pub(super) async fn answer(
             client.user == user && &*client.client_id == id
         };
         match request {
+            ClientRequest::Foresee { reply, .. } => {
+                reply.send(Ok(crate::Foresight::default())).unwrap();
+            }
             ClientRequest::List { reply } => reply.send(clients.clone()).unwrap(),
             ClientRequest::Show { user, client_id, reply } => {
                 let found = clients.iter().find(|client| is(client, user, &client_id));

@@ -9,6 +9,7 @@ mod audit;
 mod cert;
 mod client;
 mod connection;
+mod dry_run;
 mod edit;
 mod explain;
 mod failure;
@@ -17,6 +18,7 @@ mod lock;
 mod password;
 mod permission;
 mod policy;
+mod refusals;
 mod registry;
 mod role;
 mod session;
@@ -111,8 +113,10 @@ enum AskCommand {
     /// MQTT clients that are connected or have a session
     #[command(subcommand)]
     Client(client::ClientCommand),
-    /// Say whether a user may read or write a topic, and why; exits 0 for allow, 1 for deny
+    /// Say whether a user may read or write a topic, or why something was refused; exits 0 for allow, 1 for deny
     Explain(explain::Explain),
+    /// What clients were refused lately, and logins that were; `explain --decision` says more of one
+    Refusals(refusals::Refusals),
     /// Make users and roles what a policy file says, all or nothing
     Apply(policy::apply::Apply),
     /// Print all users and roles as a policy file
@@ -200,6 +204,7 @@ impl Ask {
             AskCommand::Registry(command) => command.run(&mut session).await,
             AskCommand::Client(command) => command.run(&mut session).await,
             AskCommand::Explain(command) => command.run(&mut session).await,
+            AskCommand::Refusals(command) => command.run(&mut session).await,
             AskCommand::Apply(command) => command.run(&mut session).await,
             AskCommand::Export(command) => command.run(&mut session).await,
             AskCommand::Audit(command) => command.run(&mut session).await,

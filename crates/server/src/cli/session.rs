@@ -170,6 +170,27 @@ impl Session {
         }
     }
 
+    /// What [`Session::change`] would do.
+    pub(super) async fn try_change(
+        &mut self,
+        collection: &Collection,
+        name: &str,
+        change: impl Fn(&Value) -> Result<Value, Failure>,
+    ) -> Result<Value, Failure> {
+        let found = self.find(collection, name).await?;
+        let (path, patch) = (format!("{}?dryRun=true", found.path), change(&found.object)?);
+        let call = Call { method: Method::PATCH, path: &path, if_match: None, body: Some(&patch) };
+        Ok(self.call(call).await?.body)
+    }
+
+    /// What [`Session::remove`] would do.
+    pub(super) async fn try_remove(&mut self, path: &str) -> Result<Value, Failure> {
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let path = format!("{path}{mark}dryRun=true");
+        let call = Call { method: Method::DELETE, path: &path, if_match: None, body: None };
+        Ok(self.call(call).await?.body)
+    }
+
     /// Whether this command's answer is for a person, who wants names where the API has ids.
     pub(super) fn is_for_a_person(&self) -> bool {
         self.form == Form::Text

@@ -5,10 +5,11 @@
 //! reading from its clients until that inbox has fallen to half ([`Inbox::is_full`], [`Inbox::room`]).
 //! New connections in an inbox are bounded by the connections that may be pending.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use access::{Authenticated, UserId};
-use broker::{Attach, ClientView, Counters, ShardMessage};
+use access::{Authenticated, Policy, UserId};
+use broker::{Attach, ClientView, Counters, Forecast, PolicyMoved, ShardMessage};
 use pki::PeerIdentity;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -27,6 +28,8 @@ pub(crate) enum Order {
     Client(UserId, String, oneshot::Sender<Option<ClientView>>),
     /// Tell what was counted.
     Counters(oneshot::Sender<Counters>),
+    /// Tell what clients would lose by a policy made from the one of this generation.
+    Foresee(u64, Arc<Policy>, oneshot::Sender<Result<Forecast, PolicyMoved>>),
     /// End a client's connection and session.
     Kick(UserId, String, oneshot::Sender<bool>),
     /// Say goodbye to all clients and stop.

@@ -150,15 +150,15 @@ async fn log_in(
         Ok(authenticated) => authenticated,
         Err((code, reason)) => {
             front.metrics.count("login", &visitor.listener, word(code));
-            report::login_refused(&visitor, &connect, code, &reason);
-            front.admin.record_refused_login(RefusedLogin {
+            let decision = front.admin.record_refused_login(RefusedLogin {
                 username: connect.username.as_deref(),
                 client_id: Some(&connect.client_id),
                 address: &visitor.address.to_string(),
                 listener: &visitor.listener,
                 reason: &reason,
             });
-            let last = refusal::Hearer::of(&connect).connack(code);
+            report::login_refused(&visitor, &connect, code, &reason, decision);
+            let last = refusal::Hearer::of(&connect).connack(code, &decision);
             return farewell::say(transport, &last).await;
         }
     };

@@ -2,12 +2,19 @@
 //! formats then quote and escape it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use access::{Authenticated, UserName};
-use broker::{Attach, AttachRefused, ClientName, Peer, Refusal, RefusalReason, Report};
+use access::{Authenticated, Denial, UserId, UserName};
+use admin::decision_model::DeedModel;
+use admin::{DecisionOrigin, RefusedRequest};
+use broker::{
+    Attach, AttachRefusal, AttachRefused, ClientName, DecisionId, Peer, Refusal, RefusalReason,
+    RefusedAction, Report,
+};
 use mqtt::{Connect, ReasonCode};
 use pki::PeerIdentity;
 
+use super::clock;
 use super::handshake::Failed;
 use super::login::Visitor;
 use super::proven::CertificateLapse;
@@ -41,18 +48,24 @@ pub(crate) fn identity_lapsed(identity: &PeerIdentity, lapse: &CertificateLapse)
 }
 
 /// Flaw 41: every refused login, with user, client id, address and reason.
-pub(crate) fn login_refused(visitor: &Visitor, connect: &Connect, code: ReasonCode, reason: &str) {
+pub(crate) fn login_refused(
+    visitor: &Visitor,
+    connect: &Connect,
+    code: ReasonCode,
+    reason: &str,
+    decision: admin::DecisionId,
+) {
     tracing::warn!(
         user = connect.username.as_deref(), client_id = connect.client_id,
-        address = %visitor.address, listener = &*visitor.listener, code = hex(code), reason,
+        address = %visitor.address, listener = &*visitor.listener, code = hex(code), reason, %decision,
         "login refused"
     );
 }
 
 /// A client that has proven who it is, and is refused all the same.
-pub(crate) fn attach_refused(client: &Newcoming, refused: &AttachRefused) {
+pub(crate) fn attach_refused(client: &Newcoming, refused: &AttachRefused, decision: DecisionId) {
     tracing::warn!(
-        user = client.user.as_str(), client_id = client.client_id,
+        user = client.user.as_str(), client_id = client.client_id, %decision,
         address = %client.peer.address, listener = &*client.peer.listener,
         code = hex(refused.reason), reason = refused.why.to_string(),
         "login refused"
@@ -61,6 +74,7 @@ pub(crate) fn attach_refused(client: &Newcoming, refused: &AttachRefused) {
 
 /// Who asks to be attached, kept for the case that it is refused.
 pub(crate) struct Newcoming {
+    user_id: UserId,
     user: UserName,
     client_id: String,
     peer: Peer,
@@ -71,10 +85,91 @@ impl Newcoming {
     pub(crate) fn new(authenticated: &Authenticated, attach: &Attach) -> Self {
         let client_id = attach.assigned_client_id.as_ref().unwrap_or(&attach.connect.client_id);
         Self {
+            user_id: authenticated.user_id(),
             user: authenticated.name().clone(),
             client_id: client_id.clone(),
             peer: attach.peer.clone(),
         }
+    }
+
+    /// What is kept of the refusal.
+    pub(crate) fn refused(self, refused: &AttachRefused, decision: DecisionId) -> RefusedRequest {
+        let (deed, resource, denial) = match &refused.why {
+            AttachRefusal::Will { topic, denial } => {
+                (DeedModel::Will, Some(topic.clone()), Some(denial))
+            }
+            AttachRefusal::ClientId
+            | AttachRefusal::Lapsed(_)
+            | AttachRefusal::Limit(_)
+            | AttachRefusal::WillFormat
+            | AttachRefusal::AnswerTooLarge
+            | AttachRefusal::AuthenticationMethod => (DeedModel::Login, None, None),
+        };
+        RefusedRequest {
+            decision: name(decision),
+            user_id: self.user_id,
+            user: self.user,
+            client_id: self.client_id.into(),
+            address: self.peer.address,
+            listener: self.peer.listener,
+            deed,
+            resource,
+            reason: denial.map_or_else(|| refused.why.to_string(), Denial::to_string),
+            because: denial.and_then(because),
+            count: 1,
+            at_ms: clock::unix_ms(),
+            is_at_login: true,
+        }
+    }
+}
+
+/// What is kept of a refusal.
+pub(crate) fn refused_request(refusal: &Refusal) -> RefusedRequest {
+    let client = &refusal.client;
+    let denial = match &refusal.reason {
+        RefusalReason::Denied(denial) => Some(denial),
+        RefusalReason::Limit(_) | RefusalReason::PayloadFormat => None,
+    };
+    RefusedRequest {
+        decision: name(refusal.decision),
+        user_id: client.user,
+        user: client.user_name.clone(),
+        client_id: Arc::clone(&client.client_id),
+        address: client.peer.address,
+        listener: Arc::clone(&client.peer.listener),
+        deed: match refusal.action {
+            RefusedAction::Publish => DeedModel::Publish,
+            RefusedAction::Subscribe => DeedModel::Subscribe,
+            RefusedAction::Will => DeedModel::Will,
+            RefusedAction::Held => DeedModel::Subscription,
+            RefusedAction::Delivery => DeedModel::Delivery,
+        },
+        resource: Some(refusal.topic.clone()),
+        reason: reason(&refusal.reason),
+        because: denial.and_then(because),
+        count: refusal.count,
+        at_ms: clock::unix_ms(),
+        is_at_login: false,
+    }
+}
+
+fn name(decision: DecisionId) -> admin::DecisionId {
+    let DecisionId { run, shard, number } = decision;
+    admin::DecisionId { run, origin: DecisionOrigin::Shard(shard), number }
+}
+
+fn because(denial: &Denial) -> Option<Box<access::Because>> {
+    match denial {
+        Denial::DenyRule(because) => Some(because.clone()),
+        Denial::NoRule | Denial::DollarTopic | Denial::InvalidTopic(_) | Denial::Gone => None,
+    }
+}
+
+fn reason(reason: &RefusalReason) -> String {
+    match reason {
+        RefusalReason::Denied(denial) => denial.to_string(),
+        RefusalReason::Limit(limit) => format!("{limit} is reached"),
+        RefusalReason::PayloadFormat => "the payload is not UTF-8 as it says".to_owned(),
     }
 }
 
@@ -90,6 +185,10 @@ pub(crate) fn log(report: &Report) {
             tracing::info!(user, client_id, %address, reason = ?why, "client disconnected");
         }
         Report::Refused(refusal) => refused(refusal),
+        Report::RefusalsLeftOut { client, count } => {
+            let (user, client_id, address) = who(client);
+            tracing::warn!(user, client_id, %address, count, "refused, and not each recorded");
+        }
         Report::SlowConsumer { client, rule, dropped } => {
             let (user, client_id, address) = who(client);
             tracing::warn!(user, client_id, %address, ?rule, dropped, "client too slow: messages dropped");
@@ -106,14 +205,10 @@ pub(crate) fn log(report: &Report) {
 
 fn refused(refusal: &Refusal) {
     let (user, client_id, address) = who(&refusal.client);
-    let reason = match &refusal.reason {
-        RefusalReason::Denied(denial) => denial.to_string(),
-        RefusalReason::Limit(limit) => format!("{limit} is reached"),
-        RefusalReason::PayloadFormat => "the payload is not UTF-8 as it says".to_owned(),
-    };
     tracing::warn!(
         user, client_id, %address, action = ?refusal.action, topic = &*refusal.topic,
-        reason, "refused"
+        reason = reason(&refusal.reason), decision = %refusal.decision, count = refusal.count,
+        "refused"
     );
 }
 

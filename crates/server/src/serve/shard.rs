@@ -8,13 +8,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::Policy;
+use admin::{RefusalSink, RefusedRequest};
 use broker::{
-    AttachRefusal, AttachRefused, ClientView, ConnectionId, ConnectionLost, Effect, Engine, Record,
-    ShardId,
+    AttachRefusal, AttachRefused, ClientView, ConnectionId, ConnectionLost, Effect, Engine,
+    Forecast, PolicyMoved, Progress, Record, Report, ShardId,
 };
 use hashbrown::{HashMap, HashSet};
 use mqtt::{ReasonCode, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::clock;
 use super::inbox::{Inbox, Newcomer, Order};
@@ -41,6 +43,9 @@ pub(crate) struct Shard {
     journal: Option<Arc<Journal>>,
     /// What is to be durable together.
     records: RefCell<Vec<Record>>,
+    /// What was refused in this round, and where it goes.
+    refused: RefCell<Vec<RefusedRequest>>,
+    refusals: RefusalSink,
     /// Those that a certificate has proven.
     proven: Proven,
     /// An inbox that is too full, if any; no client is read until it has room.
@@ -64,6 +69,7 @@ impl Shard {
         inboxes: Arc<[Inbox]>,
         journal: Option<Arc<Journal>>,
         proven: Proven,
+        refusals: RefusalSink,
         linger: Duration,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -76,6 +82,8 @@ impl Shard {
             inboxes,
             journal,
             records: RefCell::default(),
+            refused: RefCell::default(),
+            refusals,
             proven,
             congested: Cell::new(None),
             congestion: Notify::new(),
@@ -115,8 +123,10 @@ impl Shard {
                 tokio::task::spawn_local(link.serve(Rc::clone(self)));
             }
             Err(refused) => {
-                report::attach_refused(&name, &refused);
-                let last = hearer.connack(refused.reason);
+                let decision = self.engine.borrow_mut().decide();
+                report::attach_refused(&name, &refused, decision);
+                self.refused.borrow_mut().push(name.refused(&refused, decision));
+                let last = hearer.connack(refused.reason, &decision);
                 let leaving = Rc::clone(&self.leaving);
                 tokio::task::spawn_local(async move {
                     farewell::say(transport, &last).await;
@@ -234,8 +244,16 @@ impl Shard {
                 Effect::Pause(id) => self.with_link(id, Link::pause),
                 Effect::Resume(id) => self.with_link(id, Link::resume),
                 Effect::Forward(shard, message) => self.forward(shard, message),
-                Effect::Report(report) => report::log(&report),
+                Effect::Report(report) => {
+                    report::log(&report);
+                    if let Report::Refused(refusal) = &report {
+                        self.refused.borrow_mut().push(report::refused_request(refusal));
+                    }
+                }
             }
+        }
+        if !self.refused.borrow().is_empty() {
+            self.refusals.hand_over(self.refused.take());
         }
         let alarm = engine.next_timeout();
         drop(engine);
@@ -295,6 +313,10 @@ impl Shard {
                 let is_meant = |one: &ClientView| one.user == user && *one.client_id == *client_id;
                 drop(reply.send(clients.into_iter().find(is_meant)));
             }
+            Order::Foresee(base, next, reply) => {
+                tokio::task::spawn_local(Rc::clone(self).foresee(base, next, reply));
+                return;
+            }
             Order::Kick(user, client_id, reply) => {
                 let reason = ReasonCode::AdministrativeAction;
                 let mut engine = self.engine.borrow_mut();
@@ -308,6 +330,31 @@ impl Shard {
             }
         }
         self.end_round();
+    }
+
+    /// Looks at a few clients at a time, and lets whoever is ready have a turn in between.
+    async fn foresee(
+        self: Rc<Self>,
+        base: u64,
+        next: Arc<Policy>,
+        reply: oneshot::Sender<Result<Forecast, PolicyMoved>>,
+    ) {
+        let mut forecast = self.engine.borrow().forecast(base, next);
+        // Whoever asked may have gone.
+        while !reply.is_closed() {
+            let progress = self.engine.borrow_mut().forecast_more(
+                &mut forecast,
+                FORECAST_STEPS_A_TURN,
+                clock::now(),
+            );
+            // It may have been the first to see a new policy.
+            self.end_round();
+            match progress {
+                Ok(Progress::More) => tokio::task::yield_now().await,
+                Ok(Progress::Done) => return drop(reply.send(Ok(forecast))),
+                Err(moved) => return drop(reply.send(Err(moved))),
+            }
+        }
     }
 
     /// Ends the round: does what the engine asks for, and writes once to every connection that has output.
@@ -459,3 +506,5 @@ async fn watch_disk(shard: Rc<Shard>, journal: Arc<Journal>) {
 const TICK: Duration = Duration::from_millis(50);
 const STOP_TICK: Duration = Duration::from_millis(10);
 const ORDERS_A_TURN: usize = 64;
+/// Of a forecast: a fraction of a millisecond.
+const FORECAST_STEPS_A_TURN: usize = 256;

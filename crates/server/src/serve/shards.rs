@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use admin::RevokedCertificates;
+use admin::{Admin, RefusalSink, RevokedCertificates};
 use broker::{Engine, Hub, ShardId};
 use pki::Pki;
 use tokio::sync::{mpsc, watch};
@@ -33,6 +33,7 @@ struct Common {
     pki: Arc<Pki>,
     revoked: watch::Receiver<RevokedCertificates>,
     policy_changes: watch::Receiver<u64>,
+    refusals: RefusalSink,
     stop_timeout: Duration,
 }
 
@@ -45,9 +46,8 @@ impl Shards {
         hub: &Arc<Hub>,
         state: State,
         pki: &Arc<Pki>,
+        admin: &Admin,
         batches_max: usize,
-        revoked: watch::Receiver<RevokedCertificates>,
-        policy_changes: watch::Receiver<u64>,
         stop_timeout: Duration,
     ) -> io::Result<Self> {
         let (inboxes, receivers): (Vec<_>, Vec<_>) =
@@ -58,8 +58,9 @@ impl Shards {
             inboxes: Arc::clone(&inboxes),
             journal: state.journal.clone(),
             pki: Arc::clone(pki),
-            revoked,
-            policy_changes,
+            revoked: admin.identity_changes(),
+            policy_changes: admin.policy_changes(),
+            refusals: admin.refusal_sink(),
             stop_timeout,
         };
         let threads = (0..)
@@ -93,10 +94,11 @@ fn start_thread(
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("{THREAD_NAME}{}", id.0)).spawn(move || {
-        let Common { hub, inboxes, journal, pki, revoked, policy_changes, stop_timeout } = common;
+        let Common { hub, inboxes, journal, pki, revoked, policy_changes, refusals, stop_timeout } =
+            common;
         let linger = Duration::from_millis(hub.limits().close_linger_ms);
         let proven = Proven::new(pki, revoked);
-        let shard = Shard::new(id, engine, inboxes, journal, proven, linger);
+        let shard = Shard::new(id, engine, inboxes, journal, proven, refusals, linger);
         let tasks = tokio::task::LocalSet::new();
         tasks.block_on(
             &runtime,

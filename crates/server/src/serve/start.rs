@@ -38,22 +38,22 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
 
     let limits =
         Limits { persistence: config.server.durability.persistence(), ..config.broker.clone() };
-    let hub = Hub::new(Arc::clone(admin.policy()), shard_count(&config), limits, seed());
+    let hub =
+        Hub::of_run(admin.run(), Arc::clone(admin.policy()), shard_count(&config), limits, seed());
     let state = State::open(config.server.durability, data_dir.path(), &hub)?;
     let shards = Shards::start(
         &hub,
         state,
         &pki,
+        &admin,
         config.intake.shard_inbox_batches_max,
-        admin.identity_changes(),
-        admin.policy_changes(),
         config.server.stop_timeout,
     )
     .map_err(system("the shards"))?;
 
     let mut tasks = JoinSet::new();
     let (clients, requests) = Clients::channel(CLIENT_REQUESTS_MAX);
-    tasks.spawn(clients::answer(requests, Arc::clone(&shards.inboxes)));
+    tasks.spawn(clients::answer(requests, Arc::clone(&shards.inboxes), clock::unix_ms()));
     let metrics = Arc::new(Metrics::default());
     let counted = metrics::router(Arc::clone(&metrics), Arc::clone(&shards.inboxes));
     let counted = if config.metrics.public { counted } else { api::guarded(&admin, counted) };
@@ -66,6 +66,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let ready = entrances.ready_line();
     let intake = Intake::new(config.intake.clone());
     let inboxes = Arc::clone(&shards.inboxes);
+    let refusals = admin.clone();
     let front = Arc::new(Front { intake, admin, pki, hub, inboxes, metrics });
     for (listener, door) in entrances.open(&config, &router) {
         tasks.spawn(listener.accept(door, Arc::clone(&front)));
@@ -81,6 +82,9 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
         _ = stopping => {}
         // Asked twice, it is meant at once.
         () = stop.wait() => {}
+    }
+    if let Err(error) = refusals.write_refusals().await {
+        tracing::error!(%error, "the last refusals could not be written");
     }
     tracing::info!("stopped");
     Ok(())

@@ -33,3 +33,4 @@ mod rights;
 mod sessions;
 mod storm;
 mod support;
+mod why;

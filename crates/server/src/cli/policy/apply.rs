@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{read, show};
 use crate::cli::answer::Answer;
+use crate::cli::dry_run;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::cli::show::items;
@@ -17,7 +18,7 @@ pub(crate) struct Apply {
     /// Policy file (YAML), or a commissioning file with `Cybus::User` and `Cybus::Role` resources; `-` is standard input
     #[arg(short = 'f', long, value_name = "FILE")]
     file: PathBuf,
-    /// Only show what would change
+    /// Only show what would change, and what that would do to clients
     #[arg(long)]
     dry_run: bool,
     /// Also remove the users and roles that the file does not name
@@ -37,10 +38,10 @@ impl Apply {
         let document = read::document(&self.file, &parameters, self.service_id.as_deref())?;
         let prune = if self.prune { "&prune=true" } else { "" };
         let plan = session.post(&format!("/api/policy?dryRun=true{prune}"), &document).await?;
-        let difference = show::steps(items(&plan, "changes"));
         if self.dry_run || items(&plan, "changes").is_empty() {
-            return Ok(Answer::done(plan, difference));
+            return Ok(dry_run::answer(plan));
         }
+        let difference = show::steps(items(&plan, "changes"));
         if session.is_for_a_person() {
             Answer::done(plan, difference).say()?;
         }

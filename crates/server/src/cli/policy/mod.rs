@@ -4,4 +4,4 @@ pub(super) mod apply;
 mod commissioning;
 pub(super) mod export;
 mod read;
-mod show;
+pub(super) mod show;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::cli::answer::printable;
 
 /// One line a change, and one below it for each field that differs.
-pub(super) fn steps(steps: &[Value]) -> String {
+pub(in crate::cli) fn steps(steps: &[Value]) -> String {
     if steps.is_empty() {
         return "no changes".to_owned();
     }

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use crate::cli::answer::Answer;
+use crate::cli::dry_run;
 use crate::cli::edit::PermissionChanges;
 use crate::cli::failure::Failure;
 use crate::cli::session::{ROLES, Session};
@@ -19,6 +20,9 @@ pub(crate) struct Set {
     new_name: Option<String>,
     #[command(flatten)]
     permissions: PermissionChanges,
+    /// Only show what would change, and what that would do to clients
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Set {
@@ -28,6 +32,10 @@ impl Set {
                 "nothing to change for role `{}`: `countersign role set --help` shows what can be",
                 self.role
             )));
+        }
+        if self.dry_run {
+            let patch = |role: &Value| self.patch(role);
+            return Ok(dry_run::answer(session.try_change(&ROLES, &self.role, patch).await?));
         }
         let changed = session.change(&ROLES, &self.role, |role| self.patch(role)).await?;
         Ok(Answer::done(changed, format!("role `{}` changed", self.role)))

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::answer::Answer;
+use crate::cli::dry_run;
 use crate::cli::failure::Failure;
 use crate::cli::session::{Session, USERS};
 
@@ -12,6 +13,9 @@ use crate::cli::session::{Session, USERS};
 pub(crate) struct Enable {
     /// Name of the user
     name: String,
+    /// Only show what would change, and what that would do to clients
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// What `user disable` takes.
@@ -19,11 +23,18 @@ pub(crate) struct Enable {
 pub(crate) struct Disable {
     /// Name of the user
     name: String,
+    /// Only show what would change, and what that would do to clients
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Enable {
     pub(super) async fn run(self, session: &mut Session) -> Result<Answer, Failure> {
         let patch = json!({"enabled": true});
+        if self.dry_run {
+            let outcome = session.try_change(&USERS, &self.name, |_| Ok(patch.clone())).await?;
+            return Ok(dry_run::answer(outcome));
+        }
         let user = session.change(&USERS, &self.name, |_| Ok(patch.clone())).await?;
         Ok(Answer::done(user, format!("user `{}` enabled", self.name)))
     }
@@ -32,6 +43,10 @@ impl Enable {
 impl Disable {
     pub(super) async fn run(self, session: &mut Session) -> Result<Answer, Failure> {
         let patch = json!({"enabled": false});
+        if self.dry_run {
+            let outcome = session.try_change(&USERS, &self.name, |_| Ok(patch.clone())).await?;
+            return Ok(dry_run::answer(outcome));
+        }
         let user = session.change(&USERS, &self.name, |_| Ok(patch.clone())).await?;
         Ok(Answer::done(user, format!("user `{}` disabled; its connections end", self.name)))
     }

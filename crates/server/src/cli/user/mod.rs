@@ -13,6 +13,7 @@ use clap::Subcommand;
 
 use super::answer::Answer;
 use super::failure::Failure;
+use super::refusals;
 use super::session::Session;
 
 /// The commands under `user`.
@@ -34,6 +35,8 @@ pub(super) enum UserCommand {
     Disable(enable::Disable),
     /// Let a user log in again that too many failed logins have locked
     Unlock(unlock::Unlock),
+    /// What the user was refused lately, and logins under its name
+    Refusals(refusals::OfUser),
     /// Remove a user and end its connections
     Remove(remove::Remove),
 }
@@ -50,6 +53,7 @@ impl UserCommand {
             UserCommand::Enable(command) => command.run(session).await,
             UserCommand::Disable(command) => command.run(session).await,
             UserCommand::Unlock(command) => command.run(session).await,
+            UserCommand::Refusals(command) => command.run(session).await,
             UserCommand::Remove(command) => command.run(session).await,
         }
     }

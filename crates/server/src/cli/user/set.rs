@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::cli::answer::Answer;
+use crate::cli::dry_run;
 use crate::cli::edit::PermissionChanges;
 use crate::cli::failure::Failure;
 use crate::cli::session::{ROLES, Session, USERS};
@@ -33,6 +34,9 @@ pub(crate) struct Set {
     /// How the user may log in from now on: all the ways, not only new ones
     #[arg(long, value_name = "password|certificate[:required]")]
     grant_type: Vec<GrantSpec>,
+    /// Only show what would change, and what that would do to clients
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// One way to log in, as the command line writes it.
@@ -58,6 +62,10 @@ impl Set {
         }
         let added = resolve(session, &self.role).await?;
         let removed = resolve(session, &self.no_role).await?;
+        if self.dry_run {
+            let patch = |user: &Value| self.patch(user, &added, &removed);
+            return Ok(dry_run::answer(session.try_change(&USERS, &self.name, patch).await?));
+        }
         let changed =
             session.change(&USERS, &self.name, |user| self.patch(user, &added, &removed)).await?;
         Ok(Answer::done(changed, format!("user `{}` changed", self.name)))

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use access::{Policy, PolicyChange};
+use access::{Policy, PolicyChange, UserId};
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 use pki::Pki;
@@ -30,6 +30,7 @@ use crate::revoked::{self, RevokedCertificates};
 use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::tokens;
+use crate::uses;
 
 /// Users, roles and passwords: logging in, and administration. Clones share everything.
 #[derive(Clone)]
@@ -66,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) refused_logins: RefusedLogins,
     pub(crate) registry: Arc<Registry>,
     pub(crate) decisions: Decisions,
+    /// Users whose passwords were used since that was written down last.
+    pub(crate) used: parking_lot::Mutex<Vec<UserId>>,
     /// A hash of nobody's password, to be compared with where there is no other.
     pub(crate) dummy: PasswordHash,
 }
@@ -138,12 +141,14 @@ impl Admin {
             refused_logins,
             registry,
             decisions,
+            used: parking_lot::Mutex::default(),
             dummy,
         };
         let admin = Admin { shared: Arc::new(shared) };
         tokio::spawn(recorder.run(Arc::downgrade(&admin.shared)));
         tokio::spawn(registry::record_filings(filings, Arc::downgrade(&admin.shared)));
         decisions::start(inlet, &admin.shared);
+        tokio::spawn(uses::write_down(Arc::downgrade(&admin.shared)));
         admin.list_revoked().await?;
         admin.watch_expiry();
         admin.sweep_registry();
@@ -281,6 +286,7 @@ pub(crate) fn policy_change(change: &Change) -> Option<PolicyChange> {
         Change::RemoveRole(id) => Some(PolicyChange::RemoveRole(*id)),
         Change::PutPasswords(..)
         | Change::RenewPassword(..)
+        | Change::PasswordsUsed(_)
         | Change::PutCertificate(_)
         | Change::RevokeCertificate(..)
         | Change::Token(_)

@@ -20,7 +20,7 @@ use crate::audit_model::{
 use crate::caller::Caller;
 use crate::directory::Directory;
 use crate::error::AdminError;
-use crate::model::{GrantTypeModel, Page, PageRequest};
+use crate::model::{GrantTypeModel, Page, PageRequest, Time};
 use crate::view;
 
 impl Admin {
@@ -55,6 +55,14 @@ impl Admin {
         let items = items.map_err(|reason| self.shared.store.corrupt(reason))?;
         let PageRequest { page_number, rows_per_page } = page;
         Ok(Page { items, total: found.total, page_number, rows_per_page })
+    }
+
+    /// The moment that a text names: a date, a time with it, or a span before now.
+    ///
+    /// # Errors
+    /// Why it names none.
+    pub fn moment(&self, text: &str) -> Result<Time, String> {
+        Time::parse(text, self.now_ms())
     }
 
     /// Goes through the whole audit log: whether a record was changed, removed, added or moved. `expected` are records that
@@ -205,7 +213,10 @@ impl Scene<'_> {
             }
             Change::Token(change) => self.token(change),
             Change::Registry(change) => Self::request(change),
-            Change::RenewPassword(..) | Change::Record(_) | Change::Initialized => None,
+            Change::RenewPassword(..)
+            | Change::PasswordsUsed(_)
+            | Change::Record(_)
+            | Change::Initialized => None,
         }
     }
 
@@ -231,7 +242,7 @@ impl Scene<'_> {
                 Some(Fact::new("token.remove", json!({ "token": id.to_string() })))
             }
             // Follows from a new password, or from the end of the user, which are recorded.
-            TokenChange::RemoveOf(_) => None,
+            TokenChange::RemoveOf(_) | TokenChange::RemoveOfSecond(_) => None,
             // Nobody's deed.
             TokenChange::Touch(..) => None,
         }

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use access::{AuthMethod, Context, Effect, Operation, Permission, RoleId, User, UserId};
 use parking_lot::Mutex;
 use store::{
-    Change, Contents, PasswordHash, PasswordRecord, PasswordSlot, RoleRecord, TokenChange,
+    Change, Contents, PasswordRecord, PasswordSlot, RenewedHash, RoleRecord, TokenChange,
     UserRecord,
 };
 use uuid::Uuid;
@@ -49,6 +50,10 @@ pub(crate) struct Credentials {
     proven: Mutex<Vec<Proof>>,
     /// Where the user has logged in from, the last ones: who holds a proven secret there is not locked out by others.
     usual: Mutex<VecDeque<Source>>,
+    /// When the first and the second password were used last; 0 if never.
+    used_at_ms: [AtomicU64; 2],
+    /// Whether the store does not know it yet.
+    is_use_new: AtomicBool,
 }
 
 /// A proven password. Its tag holds the credential epoch, so it ends with that.
@@ -67,8 +72,46 @@ impl Account {
 
 impl Credentials {
     fn new(passwords: Vec<PasswordRecord>, proven: Vec<Proof>) -> Arc<Credentials> {
-        let usual = Mutex::default();
-        Arc::new(Credentials { passwords, proven: Mutex::new(proven), usual })
+        let credentials =
+            Credentials { passwords, proven: Mutex::new(proven), ..Credentials::default() };
+        for password in &credentials.passwords {
+            let used_at_ms = password.last_used_at_ms.unwrap_or_default();
+            credentials.used(password.slot).store(used_at_ms, Ordering::Relaxed);
+        }
+        Arc::new(credentials)
+    }
+
+    fn used(&self, slot: PasswordSlot) -> &AtomicU64 {
+        let [first, second] = &self.used_at_ms;
+        match slot {
+            PasswordSlot::First => first,
+            PasswordSlot::Second => second,
+        }
+    }
+
+    /// Notes that a login has used a password. True if it is the first since the store was told.
+    pub(crate) fn touch(&self, slot: PasswordSlot, now_ms: u64) -> bool {
+        self.used(slot).fetch_max(now_ms, Ordering::Relaxed);
+        !self.is_use_new.swap(true, Ordering::Relaxed)
+    }
+
+    /// From now on a use is new again.
+    pub(crate) fn settle(&self) {
+        self.is_use_new.store(false, Ordering::Relaxed);
+    }
+
+    /// The passwords with the times of their last use as of now.
+    pub(crate) fn records(&self) -> Vec<PasswordRecord> {
+        let mut records = self.passwords.clone();
+        for record in &mut records {
+            let used_at_ms = self.used(record.slot).load(Ordering::Relaxed);
+            record.last_used_at_ms = Some(used_at_ms).filter(|at_ms| *at_ms > 0);
+        }
+        records
+    }
+
+    pub(crate) fn password(&self, slot: PasswordSlot) -> Option<&PasswordRecord> {
+        self.passwords.iter().find(|password| password.slot == slot)
     }
 
     /// The passwords that have not ended.
@@ -76,9 +119,11 @@ impl Credentials {
         self.passwords.iter().filter(move |password| is_valid(password.expires_at_ms, now_ms))
     }
 
-    pub(crate) fn is_proven(&self, tag: Tag, now_ms: u64) -> bool {
+    /// Which password the tag is of, if it was proven.
+    pub(crate) fn proven(&self, tag: Tag, now_ms: u64) -> Option<PasswordSlot> {
         let proven = self.proven.lock();
-        proven.iter().any(|proof| proof.tag == tag && is_valid(proof.expires_at_ms, now_ms))
+        let mut good = proven.iter().filter(|proof| is_valid(proof.expires_at_ms, now_ms));
+        good.find(|proof| proof.tag == tag).map(|proof| proof.slot)
     }
 
     pub(crate) fn is_usual(&self, source: Source) -> bool {
@@ -98,9 +143,7 @@ impl Credentials {
 
     /// Remembers a proof, in the place of the slot's last one.
     pub(crate) fn remember(&self, slot: PasswordSlot, tag: Tag) {
-        let Some(password) = self.passwords.iter().find(|password| password.slot == slot) else {
-            return;
-        };
+        let Some(password) = self.password(slot) else { return };
         let mut proven = self.proven.lock();
         proven.retain(|proof| proof.slot != slot);
         proven.push(Proof { slot, tag, expires_at_ms: password.expires_at_ms });
@@ -141,14 +184,17 @@ impl Directory {
             Change::PutPasswords(user, passwords) => {
                 self.put_credentials(*user, Credentials::new(passwords.clone(), Vec::new()));
             }
-            Change::RenewPassword(user, slot, hash) => self.renew_password(*user, *slot, hash),
+            Change::RenewPassword(user, slot, renewed) => {
+                self.renew_password(*user, *slot, renewed);
+            }
             Change::PutCertificate(record) => self.certificates.put(record.clone()),
             Change::RevokeCertificate(fingerprint, revoked) => {
                 self.certificates.revoke(fingerprint, *revoked);
             }
             Change::Token(change) => self.tokens.apply(change),
             Change::Registry(change) => self.registry.apply(change),
-            Change::Record(_) | Change::Initialized => {}
+            // The memory knows it already.
+            Change::PasswordsUsed(_) | Change::Record(_) | Change::Initialized => {}
         }
     }
 
@@ -156,7 +202,7 @@ impl Directory {
         let credentials = match self.users.get(&record.user.id) {
             Some(account) if may_use_password(&record.user) => Arc::clone(&account.credentials),
             // What was proven before must be proven again, should the user be enabled once more.
-            Some(account) => Credentials::new(account.credentials.passwords.clone(), Vec::new()),
+            Some(account) => Credentials::new(account.credentials.records(), Vec::new()),
             None => Credentials::new(Vec::new(), Vec::new()),
         };
         self.put_account(record, credentials);
@@ -211,11 +257,12 @@ impl Directory {
         self.users.insert(user, Arc::new(account));
     }
 
-    fn renew_password(&mut self, user: UserId, slot: PasswordSlot, hash: &PasswordHash) {
+    fn renew_password(&mut self, user: UserId, slot: PasswordSlot, renewed: &RenewedHash) {
         let Some(account) = self.users.get(&user) else { return };
-        let mut passwords = account.credentials.passwords.clone();
+        let mut passwords = account.credentials.records();
         for password in passwords.iter_mut().filter(|password| password.slot == slot) {
-            password.hash = hash.clone();
+            password.hash = renewed.hash.clone();
+            password.renewed_from = Some(renewed.renewed_from);
         }
         let proven = account.credentials.proven.lock().clone();
         let credentials = Credentials::new(passwords, proven);
@@ -309,6 +356,7 @@ impl Directory {
                 }
                 Change::PutPasswords(..)
                 | Change::RenewPassword(..)
+                | Change::PasswordsUsed(_)
                 | Change::PutCertificate(_)
                 | Change::RevokeCertificate(..)
                 | Change::Token(_)

@@ -46,6 +46,7 @@ pub(crate) fn judge(
             Change::RemoveUser(_)
             | Change::RemoveRole(_)
             | Change::RenewPassword(..)
+            | Change::PasswordsUsed(_)
             | Change::RevokeCertificate(..)
             | Change::Token(_)
             // What a grant gives away is in the changes that make its user.

@@ -59,8 +59,7 @@ pub(crate) async fn plan(
             enabled: true,
             credential_epoch: 1,
         };
-        let slot = PasswordSlot::First;
-        let password = PasswordRecord { slot, hash, created_at_ms: now_ms, expires_at_ms: None };
+        let password = PasswordRecord::new(PasswordSlot::First, hash, now_ms);
         changes.push(Change::PutUser(UserRecord { user, stamp: Stamp::new(now_ms) }));
         changes.push(Change::PutPasswords(id, vec![password]));
     }

@@ -1,20 +1,25 @@
-//! Argon2id: making and checking password hashes, with the memory of a hash kept between two of them.
+//! Making password hashes, with Argon2id, and checking them, also those that came from elsewhere; the memory of a hash is
+//! kept between two of them.
 //!
 //! Everything here is slow by intent and runs on the threads of [`crate::pool`] only.
 
-use argon2::password_hash::phc;
+mod parsed;
+
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::{digest, pbkdf2};
 use store::PasswordHash;
 use zeroize::Zeroizing;
 
+pub(crate) use self::parsed::ParsedHash;
+use self::parsed::Scheme;
 use crate::settings::HashCost;
 
 /// Why a hash cannot be made or understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HashError {
-    /// The text in store is no Argon2 hash in PHC format.
-    #[error("not an argon2 hash in PHC format: {0}")]
+    /// The text is none of the hashes that are known.
+    #[error("no password hash of a known form: {0}")]
     Malformed(String),
     /// Argon2 does not take these parameters.
     #[error("argon2 refused: {0}")]
@@ -22,63 +27,6 @@ pub enum HashError {
     /// The system gives no random bytes.
     #[error("no random bytes from the system")]
     NoRandomness,
-}
-
-/// A hash in store, taken apart.
-pub(crate) struct ParsedHash {
-    algorithm: Algorithm,
-    version: Version,
-    pub(crate) cost: HashCost,
-    pub(crate) salt: Vec<u8>,
-    output: Zeroizing<Vec<u8>>,
-}
-
-impl ParsedHash {
-    pub(crate) fn parse(hash: &PasswordHash) -> Result<ParsedHash, HashError> {
-        let malformed = |reason: &str| HashError::Malformed(reason.to_owned());
-        let parsed = phc::PasswordHash::new(hash.expose())
-            .map_err(|error| HashError::Malformed(error.to_string()))?;
-        let algorithm = Algorithm::new(parsed.algorithm.as_str())
-            .map_err(|error| HashError::Malformed(error.to_string()))?;
-        let version = match parsed.version {
-            Some(0x13) => Version::V0x13,
-            // PHC: a hash without a version is of the first one.
-            Some(0x10) | None => Version::V0x10,
-            Some(_) => return Err(malformed("unknown version")),
-        };
-        let number = |name: &str| {
-            let value = parsed.params.get_decimal(name);
-            value.ok_or_else(|| HashError::Malformed(format!("no parameter `{name}`")))
-        };
-        let cost = HashCost { memory_kib: number("m")?, passes: number("t")?, lanes: number("p")? };
-        cost.params(None)?;
-        let (Some(salt), Some(output)) = (parsed.salt, parsed.hash) else {
-            return Err(malformed("no salt or no output"));
-        };
-        let salt: &[u8] = salt.as_ref();
-        Ok(ParsedHash {
-            algorithm,
-            version,
-            cost,
-            salt: salt.to_vec(),
-            output: Zeroizing::new(output.as_bytes().to_vec()),
-        })
-    }
-
-    /// Whether comparing with it takes no more than a thread of the pool may give: a hash from elsewhere says itself how
-    /// costly it is.
-    pub(crate) fn is_bearable(&self) -> bool {
-        self.cost.memory_kib <= MEMORY_KIB_MAX && self.cost.work() <= WORK_MAX
-    }
-
-    /// Whether a hash made now would be harder to guess.
-    pub(crate) fn is_weaker_than(&self, cost: HashCost) -> bool {
-        !matches!(self.algorithm, Algorithm::Argon2id)
-            || !matches!(self.version, Version::V0x13)
-            || self.cost.memory_kib < cost.memory_kib
-            || self.cost.passes < cost.passes
-            || self.output.len() < OUTPUT_BYTES
-    }
 }
 
 impl HashCost {
@@ -144,10 +92,11 @@ impl Hasher {
         password: &[u8],
         first: &ParsedHash,
     ) -> Result<PasswordHash, HashError> {
-        if first.is_weaker_than(HashCost { memory_kib: 0, passes: 0, ..self.cost }) {
-            return self.make(password); // another algorithm: cannot share
+        match first.cost() {
+            Some(cost) => self.make_with(password, &first.salt, cost),
+            // Another algorithm: each costs its own.
+            None => self.make(password),
         }
-        self.make_with(password, &first.salt, first.cost)
     }
 
     /// Which of the candidates the password proves. Equal salts and costs are computed once. A miss costs at least
@@ -159,7 +108,7 @@ impl Hasher {
         for (index, candidate) in candidates.iter().enumerate() {
             let reusable = computed.as_ref().is_some_and(|(of, _)| of.is_computed_as(candidate));
             if !reusable {
-                work += candidate.cost.work();
+                work += candidate.work();
                 let output = self.compute(password, candidate).ok();
                 computed = output.map(|output| (candidate, output));
             }
@@ -195,13 +144,7 @@ impl Hasher {
         salt: &[u8],
         cost: HashCost,
     ) -> Result<ParsedHash, HashError> {
-        let mut made = ParsedHash {
-            algorithm: Algorithm::Argon2id,
-            version: Version::V0x13,
-            cost,
-            salt: salt.to_vec(),
-            output: Zeroizing::new(vec![0; OUTPUT_BYTES]),
-        };
+        let mut made = like(cost, salt.to_vec());
         made.output = self.compute(password, &made)?;
         Ok(made)
     }
@@ -211,19 +154,33 @@ impl Hasher {
         password: &[u8],
         like: &ParsedHash,
     ) -> Result<Zeroizing<Vec<u8>>, HashError> {
-        let params = like.cost.params(Some(like.output.len()))?;
-        let blocks = params.block_count();
-        if self.memory.len() < blocks {
-            if self.memory.capacity() < blocks {
-                self.memory = Vec::with_capacity(blocks.max(MAPPED_BLOCKS_MIN));
-            }
-            self.memory.resize(blocks, Block::new());
-        }
-        let memory = self.memory.get_mut(..blocks).unwrap_or_default();
         let mut output = Zeroizing::new(vec![0; like.output.len()]);
-        Argon2::new(like.algorithm, like.version, params)
-            .hash_password_into_with_memory(password, &like.salt, &mut output, memory)
-            .map_err(|error| HashError::Refused(error.to_string()))?;
+        match like.scheme {
+            Scheme::Argon2 { algorithm, version, cost } => {
+                let params = cost.params(Some(output.len()))?;
+                let blocks = params.block_count();
+                if self.memory.len() < blocks {
+                    if self.memory.capacity() < blocks {
+                        self.memory = Vec::with_capacity(blocks.max(MAPPED_BLOCKS_MIN));
+                    }
+                    self.memory.resize(blocks, Block::new());
+                }
+                let memory = self.memory.get_mut(..blocks).unwrap_or_default();
+                Argon2::new(algorithm, version, params)
+                    .hash_password_into_with_memory(password, &like.salt, &mut output, memory)
+                    .map_err(|error| HashError::Refused(error.to_string()))?;
+            }
+            Scheme::Pbkdf2Sha512 { iterations } => {
+                let function = pbkdf2::PBKDF2_HMAC_SHA512;
+                pbkdf2::derive(function, iterations, &like.salt, password, &mut output);
+            }
+            Scheme::SaltedSha512 => {
+                let mut context = digest::Context::new(&digest::SHA512);
+                context.update(password);
+                context.update(&like.salt);
+                output = Zeroizing::new(context.finish().as_ref().to_vec());
+            }
+        }
         Ok(output)
     }
 
@@ -232,41 +189,37 @@ impl Hasher {
         let passes = self.cost.passes.max(1);
         let Ok(memory_kib) = u32::try_from(work / u64::from(passes)) else { return };
         let cost = HashCost { memory_kib, passes, lanes: 1 };
-        let like = ParsedHash {
-            algorithm: Algorithm::Argon2id,
-            version: Version::V0x13,
-            cost,
-            salt: vec![0; SALT_BYTES],
-            output: Zeroizing::new(vec![0; OUTPUT_BYTES]),
-        };
         // Too little to be worth a hash is refused by Argon2, and costs nothing.
-        drop(self.compute(b"", &like));
+        drop(self.compute(b"", &like(cost, vec![0; SALT_BYTES])));
     }
 }
 
-impl ParsedHash {
-    fn is_computed_as(&self, other: &ParsedHash) -> bool {
-        self.algorithm == other.algorithm
-            && self.version == other.version
-            && self.cost == other.cost
-            && self.salt == other.salt
-            && self.output.len() == other.output.len()
+/// A hash of our own making, but for its output.
+fn like(cost: HashCost, salt: Vec<u8>) -> ParsedHash {
+    ParsedHash {
+        scheme: Scheme::Argon2 { algorithm: Algorithm::Argon2id, version: Version::V0x13, cost },
+        salt,
+        output: Zeroizing::new(vec![0; OUTPUT_BYTES]),
     }
+}
 
-    fn to_phc(&self) -> Result<PasswordHash, HashError> {
-        let refused =
-            |error: argon2::password_hash::phc::Error| HashError::Refused(error.to_string());
-        let params = self.cost.params(Some(self.output.len()))?;
-        let phc = phc::PasswordHash {
-            algorithm: self.algorithm.ident(),
-            version: Some(0x13),
-            params: phc::ParamsString::try_from(&params)
-                .map_err(|error| HashError::Refused(error.to_string()))?,
-            salt: Some(phc::Salt::new(&self.salt).map_err(refused)?),
-            hash: Some(phc::Output::new(&self.output).map_err(refused)?),
-        };
-        Ok(PasswordHash::new(phc.to_string()))
+/// Whether a hash can be taken over from elsewhere.
+///
+/// # Errors
+/// If its form is not known, or to compare with it would take too much.
+pub fn check_password_hash(text: &str) -> Result<(), String> {
+    let parsed = ParsedHash::parse(&PasswordHash::new(text.to_owned()));
+    parsed.map_err(|error| error.to_string())?.check_bearable()
+}
+
+/// SHA-256.
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut sum = [0; 32];
+    let digest = digest::digest(&digest::SHA256, bytes);
+    for (to, from) in sum.iter_mut().zip(digest.as_ref()) {
+        *to = *from;
     }
+    sum
 }
 
 /// Random bytes of the system.
@@ -280,10 +233,6 @@ const SALT_BYTES: usize = 16;
 /// Blocks of 1 KiB. From 32 MiB on the C library always maps memory of its own, which goes back to the system when it
 /// is freed; less it may keep for ever. What is not used of it takes addresses, no memory.
 const MAPPED_BLOCKS_MIN: usize = 33 * 1024;
-/// 256 MiB.
-const MEMORY_KIB_MAX: u32 = 262_144;
-/// Half a second or so.
-const WORK_MAX: u64 = 524_288;
 const OUTPUT_BYTES: usize = 32;
 
 #[cfg(test)]
@@ -328,9 +277,14 @@ mod tests {
         // of the reference implementation's test suite
         let hash =
             "$argon2i$v=19$m=256,t=2,p=2$c29tZXNhbHQ$T/XOJ2mh1/TIpJHfCdQan76Q5esCFVoT5MAeIM1Oq2E";
-        let hash = parsed(&PasswordHash::new(hash.to_owned()));
-        assert!(hash.is_weaker_than(CHEAP), "argon2i is renewed");
-        assert_eq!(Hasher::new(CHEAP).verify(b"password", &[hash]), Some(0));
+        let hash = [parsed(&PasswordHash::new(hash.to_owned()))];
+        assert!(hash.iter().all(|hash| hash.is_weaker_than(CHEAP)), "argon2i is renewed");
+        let mut hasher = Hasher::new(CHEAP);
+        assert_eq!(hasher.verify(b"password", &hash), Some(0));
+        hasher.make(b"another").unwrap();
+        assert_eq!(hasher.verify(b"password", &hash), Some(0), "in memory that was used");
+        assert_eq!(hasher.verify(b"wrong", &hash), None);
+        assert_eq!(hasher.verify(b"password", &hash), Some(0));
     }
 
     #[test]
@@ -350,6 +304,70 @@ mod tests {
         check("$argon2id$v=19$m=0,t=1,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG");
         check("$argon2id$v=20$m=64,t=1,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG");
         check("$scrypt$v=19$m=64,t=1,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG");
+        check("$argon2id$v=19$m=+64,t=1,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG");
+        check("$6$c29tZXNhbHQ=");
+        check("$6$c29tZXNhbHQ=$c29tZXNhbHQ=");
+        check("$7$101$c29tZXNhbHQ=$");
+        check("$7$101$$RdescudvJCsgt3ub+b4dWRWJTmaaJObG");
+        check("$7$0$c29tZXNhbHQ=$RdescudvJCsgt3ub+b4dWRWJTmaaJObG");
+        check("$7$-1$c29tZXNhbHQ=$RdescudvJCsgt3ub+b4dWRWJTmaaJObG");
+        check("$7$4294967296$c29tZXNhbHQ=$RdescudvJCsgt3ub+b4dWRWJTmaaJObG");
+        check("$7$101$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG");
+        check("$pbkdf2-sha512$l=32$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG");
+        // crypt(3), of `password`
+        check(
+            "$6$usesomesillystri$D4IrlXatmP7rx3P3InaxBeoomnAihCKRVQUVd9HOIFpDqpPLjGNVLmgHjIDvh18ocmFGGSTyYIEHAwiTsdoUv1",
+        );
+    }
+
+    #[test]
+    fn hashes_of_mosquitto_prove_their_password_and_are_renewed() {
+        // by `mosquitto_passwd` 2.0.11 with `-H sha512-pbkdf2`, `-I 5000` and `-H sha512`
+        let check = |text: &str, password: &[u8]| {
+            let hash = parsed(&PasswordHash::new(text.to_owned()));
+            assert_eq!(hash.is_weaker_than(CHEAP), !text.starts_with("$argon2id$"));
+            assert_eq!(hash.check_bearable(), Ok(()));
+            let mut hasher = Hasher::new(CHEAP);
+            let all = [hash];
+            assert_eq!(hasher.verify(password, &all), Some(0), "{text}");
+            assert_eq!(hasher.verify(b"another-password", &all), None);
+            assert_eq!(hasher.verify(b"", &all), None);
+        };
+        let alice = [
+            "qLCD1S+OYAjeDz48",
+            "5cwxGV0dqaZ+Ooddu5V1mhhSVPNfAItl5nBEBuGVOs6/FTbF0HGwAWjlS28XUxmbYaKFzI+vfkUs6mvjQkyNBg==",
+        ];
+        check(&format!("$7$101${}${}", alice[0], alice[1]), b"alice-password");
+        let output = alice[1].trim_end_matches('=');
+        check(&format!("$pbkdf2-sha512$i=101,l=64${}${output}", alice[0]), b"alice-password");
+        check(
+            "$7$5000$tNz9nbr+BXnYiwn3$jfPnK4fcuTYLfs/wHKC320MANMmwDl1adLj0Zfgod9+FgBWR1929kfXuoXpKSBZQFlHk5H/+ggZcqSi84jW8Cg==",
+            b"carl-password",
+        );
+        check(
+            "$6$BQ2b3qj1TS+MzuTl$y7AqizEqMpwl1sIC5FuDcf9ICSXGbwNYEYLd/mRkz3y+ddtm1EnVwGRT5gAzblLt9o1XUeMZG8aksk1jYE7kKw==",
+            b"bob-password",
+        );
+        // As later versions write it, with padding.
+        check(
+            "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ=$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4=",
+            b"password",
+        );
+    }
+
+    #[test]
+    fn a_hash_that_would_hold_a_thread_for_long_is_not_bearable() {
+        let check = |text: &str, says: &str| {
+            let refused = parsed(&PasswordHash::new(text.to_owned())).check_bearable();
+            assert!(refused.as_ref().is_err_and(|error| error.contains(says)), "{refused:?}");
+        };
+        let rest = "c29tZXNhbHQ=$RdescudvJCsgt3ub+b4dWRWJTmaaJObG";
+        check(&format!("$7$262145${rest}"), "262145 iterations, and may have 262144");
+        check(&format!("$7$4294967295${rest}"), "iterations");
+        check(&format!("$argon2id$v=19$m=262145,t=1,p=1${rest}"), "m=262145");
+        check(&format!("$argon2id$v=19$m=65536,t=9,p=1${rest}"), "t=9");
+        let at_most = parsed(&PasswordHash::new(format!("$7$262144${rest}")));
+        assert_eq!(at_most.check_bearable(), Ok(()));
     }
 
     #[test]

@@ -45,10 +45,12 @@ mod secret;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod time;
 mod token_book;
 mod token_model;
 mod tokens;
 mod users;
+mod uses;
 mod view;
 mod whole;
 
@@ -60,7 +62,7 @@ pub use decisions::RefusalSink;
 pub use decisions::record::{DecisionId, DecisionOrigin, NotADecision, RefusedRequest};
 pub use error::{AdminError, Kind};
 pub use first_password::{NotBase64, decode_base64_password};
-pub use hash::HashError;
+pub use hash::{HashError, check_password_hash};
 pub use policy::{PasswordPolicy, PolicyError};
 pub use policy_file::PolicyDraft;
 pub use preview::Preview;

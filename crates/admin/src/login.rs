@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::{AuthMethod, Authenticated, Proof, ProvenMethods};
+use store::PasswordSlot;
 use uuid::Uuid;
 
 use crate::admin::Admin;
@@ -67,7 +68,7 @@ impl Admin {
             Way::Password { username, password } => {
                 let attempted = Attempted { username, client, peer: attempt.peer };
                 let proven = ProvenMethods::default();
-                let account = self.prove_password(attempted, password, proven).await?;
+                let (account, _) = self.prove_password(attempted, password, proven).await?;
                 self.prove(&account, AuthMethod::Password.into(), &attempt)
             }
             Way::Certificate(certificate) => {
@@ -76,13 +77,13 @@ impl Admin {
         }
     }
 
-    /// Logs in by user name and password alone, whatever MQTT clients have to show.
+    /// Logs in by user name and password alone, whatever MQTT clients have to show, and says by which password.
     pub(crate) async fn login_by_password(
         &self,
         username: &str,
         password: &[u8],
         peer: PeerAddress,
-    ) -> Result<Authenticated, LoginRefused> {
+    ) -> Result<(Authenticated, PasswordSlot), LoginRefused> {
         let attempt = LoginAttempt {
             username: Some(username),
             password: Some(password),
@@ -95,8 +96,9 @@ impl Admin {
             return Err(self.refuse_bad(refused, peer).await);
         }
         let attempted = Attempted { username, client: None, peer };
-        let account = self.prove_password(attempted, password, ProvenMethods::default()).await?;
-        self.prove(&account, AuthMethod::Password.into(), &attempt)
+        let (account, slot) =
+            self.prove_password(attempted, password, ProvenMethods::default()).await?;
+        Ok((self.prove(&account, AuthMethod::Password.into(), &attempt)?, slot))
     }
 
     /// Counts a login that was refused for what it looks like: against its source, since it names nobody for certain.
@@ -182,7 +184,7 @@ impl Admin {
         if username != name || password.len() > self.shared.settings.password_bytes_max {
             return Err(refused(RefusalKind::ProofMissing));
         }
-        let account = self.prove_password(attempted, password, proven).await?;
+        let (account, _) = self.prove_password(attempted, password, proven).await?;
         self.prove(&account, proven.with(AuthMethod::Password), attempt)
     }
 
@@ -207,13 +209,14 @@ impl Admin {
         Authenticated::prove(user, Proof { methods, credential_epoch }).map_err(refused)
     }
 
-    /// Proves a password, and gives the account whose it is. `proven` is what was proven besides.
+    /// Proves a password, and gives the account whose it is, and which of its passwords it is. `proven` is what was proven
+    /// besides.
     async fn prove_password(
         &self,
         attempted: Attempted<'_>,
         password: &[u8],
         proven: ProvenMethods,
-    ) -> Result<Arc<Account>, LoginRefused> {
+    ) -> Result<(Arc<Account>, PasswordSlot), LoginRefused> {
         let (username, now_ms) = (attempted.username, self.now_ms());
         let methods = proven.with(AuthMethod::Password);
         let refused = |kind| LoginRefused::new(kind, Some(username));
@@ -226,11 +229,12 @@ impl Admin {
         let source = attempted.peer.source();
         let gate = self.shared.protection.gate(username, source, now_ms);
         if let Ok(account) = &judged
-            && account.credentials.is_proven(tag, now_ms)
+            && let Some(slot) = account.credentials.proven(tag, now_ms)
             && (gate == Gate::Open || account.credentials.is_usual(source))
         {
             account.credentials.remember_source(source);
-            return Ok(Arc::clone(account));
+            self.note_use(account, slot);
+            return Ok((Arc::clone(account), slot));
         }
         if gate != Gate::Open {
             if matches!(gate, Gate::Locked { what: Locked::User, .. }) && account.is_none() {
@@ -264,7 +268,8 @@ impl Admin {
                 let account =
                     self.welcome(username, password, methods, &proven).map_err(refused)?;
                 account.credentials.remember_source(source);
-                Ok(account)
+                self.note_use(&account, proven.slot);
+                Ok((account, proven.slot))
             }
         }
     }
@@ -381,7 +386,7 @@ struct Comparison {
     password: Secret,
     candidates: Vec<ParsedHash>,
     /// The slot of each candidate; none if they are nobody's.
-    slots: Vec<store::PasswordSlot>,
+    slots: Vec<PasswordSlot>,
     credential_epoch: u64,
     cost: crate::settings::HashCost,
 }
@@ -445,16 +450,19 @@ impl Comparison {
             }
             return;
         };
-        // Two passwords share their salt; renewing one alone would part them.
-        let is_weak = match self.candidates.as_slice() {
-            [only] => only.is_weaker_than(self.cost),
-            _ => false,
-        };
+        let is_weak = found.is_some_and(|index| self.is_to_be_renewed(index));
         let renewed = if is_weak { hasher.make(password).ok() } else { None };
         flight.land(Verdict::Proven(Arc::new(Proven {
             slot: *slot,
             credential_epoch: self.credential_epoch,
             renewed: parking_lot::Mutex::new(renewed),
         })));
+    }
+
+    /// Two passwords of one user share their salt where they can; renewing one of these alone would part them.
+    fn is_to_be_renewed(&self, proven: usize) -> bool {
+        let Some(hash) = self.candidates.get(proven) else { return false };
+        let mut others = self.candidates.iter().enumerate().filter(|(index, _)| *index != proven);
+        hash.is_weaker_than(self.cost) && !others.any(|(_, other)| other.is_computed_as(hash))
     }
 }

@@ -3,9 +3,7 @@
 //! Input shapes refuse unknown fields, so that a misspelt field is an error and never a right that silently was not
 //! set. Output shapes hold no secret: a password goes in and never comes out.
 
-use std::fmt;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -19,6 +17,7 @@ pub use crate::registry_model::{
     RegistryPasswordModel, RegistryRequestView, RegistryStatus, RegistryUnlock, RegistryView,
 };
 use crate::secret::Secret;
+pub use crate::time::Time;
 pub use crate::token_model::{LoginView, NewLogin, TokenView, WhoView};
 
 /// A user, as it is shown.
@@ -66,6 +65,8 @@ pub struct PasswordView {
     pub created_at: Time,
     /// When it ends, if ever.
     pub expires_at: Option<Time>,
+    /// When a login used it last, if ever; a crash may forget the last minute.
+    pub last_used_at: Option<Time>,
 }
 
 /// Which of a user's two passwords.
@@ -459,42 +460,6 @@ pub enum OwnerType {
     Role,
 }
 
-/// Milliseconds since the Unix epoch; in JSON an RFC 3339 time in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
-#[schema(value_type = String, format = DateTime)]
-pub struct Time(pub u64);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, in_day_ms) = (self.0 / DAY_MS, self.0 % DAY_MS);
-        let (year, month, day) = civil_from_days(days);
-        let (hour, minute) = (in_day_ms / 3_600_000, in_day_ms / 60_000 % 60);
-        let (second, ms) = (in_day_ms / 1000 % 60, in_day_ms % 1000);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
-    }
-}
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// Year, month and day of a day since 1970-01-01 in the Gregorian calendar: counting from a first of March puts the
-/// leap day at the end of a year, and makes a month's first day a linear formula.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468; // from 0000-03-01
-    let era = days / 146_097;
-    let of_era = days % 146_097;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year, month, day)
-}
-
 fn enabled_by_default() -> bool {
     true
 }
@@ -503,8 +468,6 @@ fn enabled_by_default() -> bool {
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
     Option::<String>::deserialize(from).map(Some)
 }
-
-const DAY_MS: u64 = 86_400_000;
 
 /// Rows on a page when none are asked for.
 pub const ROWS_PER_PAGE_DEFAULT: u32 = 50;

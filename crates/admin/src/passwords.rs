@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use access::AuthMethod;
-use store::{Change, PasswordHash, PasswordRecord, PasswordSlot, UserRecord};
+use store::{Change, PasswordHash, PasswordRecord, PasswordSlot, RenewedHash, UserRecord};
 
 use crate::admin::{Admin, hash_on};
 use crate::caller::Caller;
 use crate::directory::{Account, Directory};
 use crate::error::AdminError;
-use crate::hash::{HashError, Hasher, ParsedHash};
+use crate::hash::{HashError, Hasher, ParsedHash, sha256};
 use crate::model::{PasswordChange, UserView};
 use crate::protection::Gate;
 use crate::secret::Secret;
@@ -85,10 +85,15 @@ impl Admin {
             let id = account.user().id;
             let plan = move |directory: &Directory| {
                 let present = directory.user(id).map(|present| &present.credentials);
-                if !present.is_some_and(|present| Arc::ptr_eq(present, &account.credentials)) {
+                let present = present.filter(|it| Arc::ptr_eq(it, &account.credentials));
+                let Some(weak) = present.and_then(|present| present.password(slot)) else {
                     return Ok((Vec::new(), ()));
-                }
-                Ok((vec![Change::RenewPassword(id, slot, hash)], ()))
+                };
+                // A policy file knows the hash that was set, however often it was renewed since.
+                let set = || sha256(weak.hash.expose().as_bytes());
+                let renewed_from = weak.renewed_from.unwrap_or_else(set);
+                let renewed = RenewedHash { hash, renewed_from };
+                Ok((vec![Change::RenewPassword(id, slot, renewed)], ()))
             };
             if let Err(error) = admin.change(&Caller::Broker, plan, |_, ()| ()).await {
                 tracing::warn!(%error, user = %id, "a weak password hash could not be renewed");
@@ -133,7 +138,7 @@ impl Admin {
         password: Secret,
         expires_in_hours: Option<u32>,
     ) -> Result<Plan, AdminError> {
-        let stored = &account.credentials.passwords;
+        let stored = account.credentials.records();
         let Some(first) = stored.iter().find(|stored| stored.slot == PasswordSlot::First) else {
             let reason = "there is no first password that it could stand beside";
             return Err(AdminError::invalid("second", reason));
@@ -157,7 +162,7 @@ impl Admin {
         hash: PasswordHash,
         expires_at_ms: Option<u64>,
     ) -> PasswordRecord {
-        PasswordRecord { slot, hash, created_at_ms: self.now_ms(), expires_at_ms }
+        PasswordRecord { expires_at_ms, ..PasswordRecord::new(slot, hash, self.now_ms()) }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::caller::Caller;
 use crate::certificates;
 use crate::directory::{Account, Directory};
 use crate::error::AdminError;
-use crate::hash::ParsedHash;
+use crate::hash::{ParsedHash, sha256};
 use crate::model::{GrantTypeModel, NewPermission, NewRole};
 use crate::permissions;
 use crate::policy_model::{
@@ -106,10 +106,8 @@ impl Admin {
             let parsed = ParsedHash::parse(&hash);
             let parsed =
                 parsed.map_err(|error| AdminError::invalid(field("passwordHash"), error))?;
-            if !parsed.is_bearable() {
-                let reason = "takes too much memory or time to compare";
-                return Err(AdminError::invalid(field("passwordHash"), reason));
-            }
+            let bearable = parsed.check_bearable();
+            bearable.map_err(|reason| AdminError::invalid(field("passwordHash"), reason))?;
             return Ok(Some(hash));
         }
         let Some(password) = &user.password else { return Ok(None) };
@@ -214,10 +212,8 @@ impl PolicyDraft {
             None => UserId(permissions::new_uuid()?),
         };
         let hash = self.passwords.get(&asked.username);
-        let hash = hash.filter(|hash| {
-            let first = present.and_then(|account| first(account));
-            first.is_none_or(|first| first.hash.expose() != hash.expose())
-        });
+        let first = present.and_then(|account| first(account));
+        let hash = hash.filter(|hash| !first.is_some_and(|first| was_set_as(first, hash)));
         let mut user = User {
             id,
             name,
@@ -242,9 +238,7 @@ impl PolicyDraft {
             changes.push(Change::PutUser(UserRecord { user, stamp }));
         }
         if let Some(hash) = hash {
-            let (slot, created_at_ms) = (PasswordSlot::First, self.now_ms);
-            let hash = hash.clone();
-            let first = PasswordRecord { slot, hash, created_at_ms, expires_at_ms: None };
+            let first = PasswordRecord::new(PasswordSlot::First, hash.clone(), self.now_ms);
             changes.push(Change::PutPasswords(id, vec![first]));
         }
         Ok(changes)
@@ -335,9 +329,14 @@ fn merged(
     Ok(if of_parsed == of_present { present.to_vec() } else { parsed })
 }
 
-fn first(account: &Account) -> Option<PasswordRecord> {
-    let passwords = &account.credentials.passwords;
-    passwords.iter().find(|password| password.slot == PasswordSlot::First).cloned()
+fn first(account: &Account) -> Option<&PasswordRecord> {
+    account.credentials.password(PasswordSlot::First)
+}
+
+/// Whether a hash is the one that the password was set by, even if a login has renewed it since.
+fn was_set_as(password: &PasswordRecord, hash: &PasswordHash) -> bool {
+    password.hash.expose() == hash.expose()
+        || password.renewed_from == Some(sha256(hash.expose().as_bytes()))
 }
 
 fn shown(permissions: &[Permission]) -> Vec<NewPermission> {

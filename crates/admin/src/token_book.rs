@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use access::UserId;
-use store::{TokenChange, TokenRecord};
+use store::{PasswordSlot, TokenChange, TokenRecord};
 use uuid::Uuid;
 
 /// All tokens.
@@ -45,11 +45,17 @@ impl TokenBook {
             // The memory knows it already.
             TokenChange::Touch(..) => {}
             TokenChange::Remove(id) => self.remove(*id),
-            TokenChange::RemoveOf(user) => {
-                let ids: Vec<_> = self.of(*user).map(|token| token.record.id).collect();
-                ids.into_iter().for_each(|id| self.remove(id));
+            TokenChange::RemoveOf(user) => self.remove_of(*user, |_| true),
+            TokenChange::RemoveOfSecond(user) => {
+                self.remove_of(*user, |token| token.password == PasswordSlot::Second);
             }
         }
+    }
+
+    fn remove_of(&mut self, user: UserId, counts: impl Fn(&TokenRecord) -> bool) {
+        let tokens = self.of(user).map(|token| &token.record).filter(|token| counts(token));
+        let ids: Vec<_> = tokens.map(|token| token.id).collect();
+        ids.into_iter().for_each(|id| self.remove(id));
     }
 
     fn put(&mut self, record: TokenRecord) {

@@ -7,10 +7,9 @@
 use std::sync::Arc;
 
 use access::{AuthMethod, Authenticated, Denial, Operation, User, UserId};
-use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use store::{Change, TokenChange, TokenRecord};
+use store::{Change, PasswordRecord, PasswordSlot, TokenChange, TokenRecord};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -19,7 +18,7 @@ use crate::attempt::PeerAddress;
 use crate::caller::{Caller, UserCaller};
 use crate::directory::Directory;
 use crate::error::{AdminError, Kind};
-use crate::hash::random;
+use crate::hash::{random, sha256};
 use crate::model::{LoginView, NewLogin, Page, PageRequest, Time, TokenView, WhoView};
 use crate::permissions::new_uuid;
 use crate::refusal::LoginRefused;
@@ -51,7 +50,7 @@ impl Admin {
     ) -> Result<LoginView, TokenRefused> {
         let lifetime_ms = self.lifetime_ms(new.expire_time_in_hours)?;
         let label = checked_label(new.label.unwrap_or_default())?;
-        let authenticated =
+        let (authenticated, password) =
             self.login_by_password(&new.username, new.password.expose(), peer).await?;
         let user = authenticated.user_id();
         let rights = self.shared.policy.load().rights(user, "");
@@ -64,25 +63,27 @@ impl Admin {
             URL_SAFE_NO_PAD.encode(Zeroizing::new(random::<32>().map_err(AdminError::from)?))
         ));
         let now_ms = self.now_ms();
-        let expires_at_ms = now_ms.saturating_add(lifetime_ms);
-        let record = TokenRecord {
+        let mut record = TokenRecord {
             id: new_uuid()?,
             user,
             hash: hash(&text),
             label: label.into(),
+            password,
             credential_epoch: authenticated.credential_epoch(),
             created_at_ms: now_ms,
-            expires_at_ms,
+            expires_at_ms: now_ms.saturating_add(lifetime_ms),
             last_used_at_ms: None,
         };
         let count_max = self.shared.settings.tokens.per_user_max;
         let plan = move |directory: &Directory| {
             must_stand(directory, &authenticated)?;
+            record.expires_at_ms = ends_with_password(directory, &record, now_ms)?;
+            let expires_at_ms = record.expires_at_ms;
             let mut changes = surplus(directory, user, count_max, now_ms);
             changes.push(Change::Token(TokenChange::Put(record)));
-            Ok((changes, ()))
+            Ok((changes, expires_at_ms))
         };
-        self.change(&Caller::Broker, plan, |_, ()| ()).await?;
+        let expires_at_ms = self.change(&Caller::Broker, plan, |_, ends_ms| ends_ms).await?;
         Ok(LoginView { token: text.to_string(), expires_at: Time(expires_at_ms) })
     }
 
@@ -258,8 +259,35 @@ pub(crate) fn ended_by(directory: &Directory, changes: &[Change]) -> Vec<Change>
         {
             ended.push(Change::Token(TokenChange::RemoveOf(record.user.id)));
         }
+        if let Change::PutPasswords(user, passwords) = change
+            && directory.tokens.of(*user).any(|it| it.record.password == PasswordSlot::Second)
+            && !keeps_second(directory, *user, passwords)
+        {
+            ended.push(Change::Token(TokenChange::RemoveOfSecond(*user)));
+        }
     }
     ended
+}
+
+/// Whether the second password stays the one it is.
+fn keeps_second(directory: &Directory, user: UserId, passwords: &[PasswordRecord]) -> bool {
+    let second = directory.user(user).and_then(|it| it.credentials.password(PasswordSlot::Second));
+    let after = passwords.iter().find(|password| password.slot == PasswordSlot::Second);
+    second.zip(after).is_some_and(|(second, after)| second.hash.expose() == after.hash.expose())
+}
+
+/// A token is good no longer than the password that has made it.
+fn ends_with_password(
+    directory: &Directory,
+    token: &TokenRecord,
+    now_ms: u64,
+) -> Result<u64, AdminError> {
+    let account = directory.user(token.user);
+    let mut valid = account.into_iter().flat_map(|account| account.credentials.valid(now_ms));
+    let Some(password) = valid.find(|password| password.slot == token.password) else {
+        return Err(AdminError::Forbidden("your password has ended".to_owned()));
+    };
+    Ok(password.expires_at_ms.map_or(token.expires_at_ms, |ends| ends.min(token.expires_at_ms)))
 }
 
 fn is_good_for(token: &TokenRecord, user: &User) -> bool {
@@ -327,12 +355,7 @@ fn checked_label(label: String) -> Result<String, AdminError> {
 }
 
 fn hash(token: &str) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    let digest = digest::digest(&digest::SHA256, token.as_bytes());
-    for (to, from) in bytes.iter_mut().zip(digest.as_ref()) {
-        *to = *from;
-    }
-    bytes
+    sha256(token.as_bytes())
 }
 
 /// What every token begins with, so that one that leaks is found by scanners.

@@ -104,8 +104,7 @@ impl Admin {
             Some(password) => {
                 self.check_new_password(&password, user.name.as_str())?;
                 let hash = self.hash_password(password).await?;
-                let slot = PasswordSlot::First;
-                vec![PasswordRecord { slot, hash, created_at_ms, expires_at_ms: None }]
+                vec![PasswordRecord::new(PasswordSlot::First, hash, created_at_ms)]
             }
         };
         Ok(Draft { user, passwords, roles: new.roles, created_at_ms })

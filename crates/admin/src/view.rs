@@ -26,7 +26,7 @@ pub(crate) fn user(directory: &Directory, account: &Account) -> UserView {
         roles: user.roles.iter().map(|role| role.0).collect(),
         permissions: user.permissions.iter().map(permission).collect(),
         enabled: user.enabled,
-        passwords: account.credentials.passwords.iter().map(password).collect(),
+        passwords: account.credentials.records().iter().map(password).collect(),
         certificates: directory.certificates.of(user.id).map(|it| user_certificate(it)).collect(),
         tokens: tokens::shown_of(directory, user.id),
         created_at: Time(stamp.created_at_ms),
@@ -112,6 +112,7 @@ fn password(record: &PasswordRecord) -> PasswordView {
         },
         created_at: Time(record.created_at_ms),
         expires_at: record.expires_at_ms.map(Time),
+        last_used_at: record.last_used_at_ms.map(Time),
     }
 }
 

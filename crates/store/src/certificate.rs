@@ -5,6 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
 use crate::column;
+use crate::digest;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::text::{BadRow, signed};
@@ -80,7 +81,7 @@ pub(crate) async fn put(
              not_after, created_at, revoked_at, reason) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
-    .bind(hex(&record.fingerprint))
+    .bind(digest::hex(&record.fingerprint))
     .bind(&*record.serial)
     .bind(record.user.0.as_bytes().to_vec())
     .bind(record.user_name.as_str())
@@ -104,7 +105,7 @@ pub(crate) async fn revoke(
     let sql = "UPDATE certificates SET revoked_at = coalesce(revoked_at, $2), \
          reason = coalesce(reason, $3) WHERE fingerprint = $1";
     let query = sqlx::query(sql)
-        .bind(hex(fingerprint))
+        .bind(digest::hex(fingerprint))
         .bind(signed(revoked.at_ms))
         .bind(reason_word(revoked.reason));
     let touched = query.execute(&mut **tx).await?;
@@ -134,23 +135,8 @@ fn certificate(row: &SqliteRow) -> Result<CertificateRecord, BadRow> {
     })
 }
 
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn fingerprint(text: &str) -> Result<[u8; 32], BadRow> {
-    let bad = || BadRow(format!("`fingerprint` is `{text}`"));
-    let digits = text.as_bytes();
-    let mut bytes = [0_u8; 32];
-    if digits.len() != 64 {
-        return Err(bad());
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-        let pair = str::from_utf8(pair).map_err(|_| bad())?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| bad())?;
-    }
-    // Exactly what is written here, so that the primary key cannot hold one certificate twice.
-    if hex(&bytes) == text { Ok(bytes) } else { Err(bad()) }
+    digest::parse(text).ok_or_else(|| BadRow(format!("`fingerprint` is `{text}`")))
 }
 
 fn origin_word(origin: CertificateOrigin) -> &'static str {

@@ -7,11 +7,13 @@ use uuid::Uuid;
 
 use crate::audit;
 use crate::certificate;
+use crate::digest;
 use crate::error::StoreError;
 use crate::open::Store;
-use crate::record::{Change, PasswordRecord, PasswordSlot, RoleRecord, UserRecord};
+use crate::record::{
+    Change, PasswordRecord, PasswordSlot, PasswordUse, RenewedHash, RoleRecord, UserRecord,
+};
 use crate::registry;
-use crate::secret::PasswordHash;
 use crate::text::{grants_text, signed, slot_number};
 use crate::token;
 
@@ -65,6 +67,7 @@ async fn apply(tx: &mut Transaction<'_, Sqlite>, change: &Change) -> Result<(), 
         Change::RemoveRole(id) => remove_role(tx, *id).await,
         Change::PutPasswords(user, passwords) => put_passwords(tx, *user, passwords).await,
         Change::RenewPassword(user, slot, hash) => renew_password(tx, *user, *slot, hash).await,
+        Change::PasswordsUsed(uses) => put_uses(tx, uses).await,
         Change::PutCertificate(record) => certificate::put(tx, record).await,
         Change::RevokeCertificate(fingerprint, revoked) => {
             certificate::revoke(tx, fingerprint, *revoked).await
@@ -182,14 +185,17 @@ async fn put_passwords(
     remove_rows(tx, "DELETE FROM user_passwords WHERE user_id = $1", user.0).await?;
     for password in passwords {
         sqlx::query(
-            "INSERT INTO user_passwords (user_id, slot, hash, created_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO user_passwords \
+                 (user_id, slot, hash, created_at, expires_at, renewed_from, last_used_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(bytes(user.0))
         .bind(slot_number(password.slot))
         .bind(password.hash.expose())
         .bind(signed(password.created_at_ms))
         .bind(password.expires_at_ms.map(signed))
+        .bind(password.renewed_from.as_ref().map(digest::hex))
+        .bind(password.last_used_at_ms.map(signed))
         .execute(&mut **tx)
         .await?;
     }
@@ -200,11 +206,35 @@ async fn renew_password(
     tx: &mut Transaction<'_, Sqlite>,
     user: UserId,
     slot: PasswordSlot,
-    hash: &PasswordHash,
+    renewed: &RenewedHash,
 ) -> Result<(), sqlx::Error> {
-    let sql = "UPDATE user_passwords SET hash = $3 WHERE user_id = $1 AND slot = $2";
-    let query = sqlx::query(sql).bind(bytes(user.0)).bind(slot_number(slot)).bind(hash.expose());
+    let sql = "UPDATE user_passwords SET hash = $3, renewed_from = $4 \
+         WHERE user_id = $1 AND slot = $2";
+    let query = sqlx::query(sql)
+        .bind(bytes(user.0))
+        .bind(slot_number(slot))
+        .bind(renewed.hash.expose())
+        .bind(digest::hex(&renewed.renewed_from));
     must_be_one(&query.execute(&mut **tx).await?)
+}
+
+async fn put_uses(
+    tx: &mut Transaction<'_, Sqlite>,
+    uses: &[PasswordUse],
+) -> Result<(), sqlx::Error> {
+    for used in uses {
+        sqlx::query(
+            "UPDATE user_passwords SET last_used_at = max(coalesce(last_used_at, 0), $4) \
+             WHERE user_id = $1 AND slot = $2 AND created_at = $3",
+        )
+        .bind(bytes(used.user.0))
+        .bind(slot_number(used.slot))
+        .bind(signed(used.created_at_ms))
+        .bind(signed(used.used_at_ms))
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
 }
 
 async fn initialized(tx: &mut Transaction<'_, Sqlite>) -> Result<(), sqlx::Error> {

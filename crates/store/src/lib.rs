@@ -7,6 +7,7 @@ mod audit;
 mod certificate;
 mod column;
 mod commit;
+mod digest;
 mod error;
 mod load;
 mod open;
@@ -27,7 +28,10 @@ pub use audit::{
 pub use certificate::{CertificateOrigin, CertificateRecord, RevokedReason, RevokedRecord};
 pub use error::StoreError;
 pub use open::Store;
-pub use record::{Change, Contents, PasswordRecord, PasswordSlot, RoleRecord, Stamp, UserRecord};
+pub use record::{
+    Change, Contents, PasswordRecord, PasswordSlot, PasswordUse, RenewedHash, RoleRecord, Stamp,
+    UserRecord,
+};
 pub use refusals::RefusalRow;
 pub use registry::{
     RegistryChange, RegistryOrigin, RegistryPassword, RegistryRecord, RegistryState,

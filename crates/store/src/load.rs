@@ -192,7 +192,8 @@ const USERS: &str = "
 
 const USER_PASSWORDS: &str = "
     SELECT json_group_array(json_array(
-        hex(user_id), slot, hash, created_at, expires_at) ORDER BY user_id, slot)
+        hex(user_id), slot, hash, created_at, expires_at, renewed_from, last_used_at)
+        ORDER BY user_id, slot)
     FROM user_passwords WHERE user_id > $1 AND user_id <= $2";
 
 const USER_ROLES: &str = "

@@ -155,6 +155,7 @@ fn migrations() -> Vec<Migration> {
         migration(3, "tokens", include_str!("../migrations/0003_tokens.sql")),
         migration(4, "audit", include_str!("../migrations/0004_audit.sql")),
         migration(5, "registry", include_str!("../migrations/0005_registry.sql")),
+        migration(6, "password uses", include_str!("../migrations/0006_password_uses.sql")),
         migration(7, "refusals", include_str!("../migrations/0007_refusals.sql")),
     ]
 }

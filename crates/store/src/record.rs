@@ -58,10 +58,50 @@ pub struct PasswordRecord {
     pub slot: PasswordSlot,
     /// Its hash.
     pub hash: PasswordHash,
+    /// SHA-256 of the hash that was set, if `hash` is a stronger one of the same password, made at a login since.
+    pub renewed_from: Option<[u8; 32]>,
     /// When it was set, in milliseconds since the Unix epoch.
     pub created_at_ms: u64,
     /// When it ends, if ever.
     pub expires_at_ms: Option<u64>,
+    /// When a login used it last, as far as that was written down.
+    pub last_used_at_ms: Option<u64>,
+}
+
+impl PasswordRecord {
+    /// A password that was set just now.
+    pub fn new(slot: PasswordSlot, hash: PasswordHash, now_ms: u64) -> PasswordRecord {
+        PasswordRecord {
+            slot,
+            hash,
+            renewed_from: None,
+            created_at_ms: now_ms,
+            expires_at_ms: None,
+            last_used_at_ms: None,
+        }
+    }
+}
+
+/// A stronger hash of a password, in the place of the one in store.
+#[derive(Clone, Debug)]
+pub struct RenewedHash {
+    /// The new hash.
+    pub hash: PasswordHash,
+    /// SHA-256 of the hash that was set.
+    pub renewed_from: [u8; 32],
+}
+
+/// That a login has used a password. Times are milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordUse {
+    /// Whose it is.
+    pub user: UserId,
+    /// Which of the two.
+    pub slot: PasswordSlot,
+    /// When it was set: another one that took its place meanwhile was not used.
+    pub created_at_ms: u64,
+    /// When it was used last.
+    pub used_at_ms: u64,
 }
 
 /// Which of a user's two passwords.
@@ -104,7 +144,9 @@ pub enum Change {
     /// Replaces all passwords of a user.
     PutPasswords(UserId, Vec<PasswordRecord>),
     /// Replaces the hash of a password by another hash of the same password.
-    RenewPassword(UserId, PasswordSlot, PasswordHash),
+    RenewPassword(UserId, PasswordSlot, RenewedHash),
+    /// Writes down when passwords were used last; those that are gone meanwhile are left out.
+    PasswordsUsed(Vec<PasswordUse>),
     /// Records a new certificate.
     PutCertificate(CertificateRecord),
     /// Revokes the certificate with this fingerprint; one that is revoked already stays as it is.

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::{
     CertificateOrigin, CertificateRecord, Change, PasswordHash, PasswordRecord, PasswordSlot,
-    RevokedReason, RevokedRecord, RoleRecord, Stamp, Store, StoreError, UserRecord,
+    PasswordUse, RenewedHash, RevokedReason, RevokedRecord, RoleRecord, Stamp, Store, StoreError,
+    UserRecord,
 };
 
 fn permission(id: u128, resource: &str) -> Permission {
@@ -48,7 +49,7 @@ fn role(id: u128, name: &str) -> RoleRecord {
 
 fn password(slot: PasswordSlot, hash: &str) -> PasswordRecord {
     let hash = PasswordHash::new(hash.to_owned());
-    PasswordRecord { slot, hash, created_at_ms: 5, expires_at_ms: Some(6) }
+    PasswordRecord { expires_at_ms: Some(6), ..PasswordRecord::new(slot, hash, 5) }
 }
 
 async fn filled(dir: &Path) -> Store {
@@ -111,8 +112,45 @@ async fn of_changes_of_which_one_fails_none_is_made() {
     check(Change::RemoveRole(RoleId(Uuid::from_u128(10)))).await;
     check(Change::RemoveRole(RoleId(Uuid::from_u128(99)))).await;
     let hash = PasswordHash::new("three".to_owned());
-    check(Change::RenewPassword(UserId(Uuid::from_u128(1)), PasswordSlot::First, hash)).await;
+    let renewed = RenewedHash { hash, renewed_from: [7; 32] };
+    check(Change::RenewPassword(UserId(Uuid::from_u128(1)), PasswordSlot::First, renewed)).await;
     check(Change::Initialized).await;
+}
+
+#[tokio::test]
+async fn a_renewed_hash_and_the_last_use_are_there_again() {
+    let dir = TempDir::new().unwrap();
+    let store = filled(dir.path()).await;
+    let bob = UserId(Uuid::from_u128(2));
+    let hash = PasswordHash::new("stronger".to_owned());
+    let renewed = RenewedHash { hash, renewed_from: [0xa7; 32] };
+    let used = |slot, created_at_ms, used_at_ms| PasswordUse {
+        user: bob,
+        slot,
+        created_at_ms,
+        used_at_ms,
+    };
+    let uses = vec![
+        used(PasswordSlot::First, 5, 90),
+        used(PasswordSlot::First, 5, 80),
+        // One that stood in its place before, and one of a user that is gone.
+        used(PasswordSlot::Second, 4, 70),
+        PasswordUse { user: UserId(Uuid::from_u128(99)), ..used(PasswordSlot::First, 5, 60) },
+    ];
+    let changes =
+        [Change::RenewPassword(bob, PasswordSlot::First, renewed), Change::PasswordsUsed(uses)];
+    store.commit(&changes).await.unwrap();
+    let store = reopened(store, dir.path()).await.unwrap();
+    let contents = store.load().await.unwrap();
+    let [first, second] = &contents.users[1].1[..] else { panic!() };
+    assert_eq!((first.hash.expose(), first.renewed_from), ("stronger", Some([0xa7; 32])));
+    assert_eq!((first.last_used_at_ms, second.last_used_at_ms), (Some(90), None));
+    assert_eq!((second.hash.expose(), second.renewed_from), ("two", None));
+    // Written back as a whole, nothing of it is lost.
+    store.commit(&[Change::PutPasswords(bob, contents.users[1].1.clone())]).await.unwrap();
+    let again = store.load().await.unwrap();
+    let first = &again.users[1].1[0];
+    assert_eq!((first.renewed_from, first.last_used_at_ms), (Some([0xa7; 32]), Some(90)));
 }
 
 #[tokio::test]
@@ -244,8 +282,8 @@ async fn a_million_users_are_loaded_in_seconds() {
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) ";
     for sql in [
         "INSERT INTO users SELECT randomblob(16), 'machine-' || i, 'password', NULL, 1, 1, 1, 1, 1 FROM n",
-        "INSERT INTO user_passwords SELECT id, 1, '$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$\
-         T/XOJ2mh1/TIpJHfCdQan76Q5esCFVoT5MAeIM1Oq2E', 1, NULL FROM users WHERE name LIKE 'machine-%'",
+        "INSERT INTO user_passwords (user_id, slot, hash, created_at) SELECT id, 1, '$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$\
+         T/XOJ2mh1/TIpJHfCdQan76Q5esCFVoT5MAeIM1Oq2E', 1 FROM users WHERE name LIKE 'machine-%'",
         "INSERT INTO user_roles SELECT u.id, r.id, 0 FROM users u, roles r \
          WHERE u.name LIKE 'machine-%' AND r.name = 'first-role'",
         "INSERT INTO user_permissions SELECT id, 0, randomblob(16), 'plant/' || name || '/#', \

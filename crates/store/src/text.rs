@@ -7,6 +7,7 @@ use access::{
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::digest;
 use crate::record::{PasswordRecord, PasswordSlot, RoleRecord, Stamp, UserRecord};
 use crate::secret::PasswordHash;
 
@@ -51,6 +52,8 @@ pub(crate) struct PasswordRow {
     hash: String,
     created_at: u64,
     expires_at: Option<u64>,
+    renewed_from: Option<String>,
+    last_used_at: Option<u64>,
 }
 
 /// A row of `user_roles`.
@@ -102,14 +105,17 @@ impl RoleRow {
 
 impl PasswordRow {
     pub(crate) fn parse(self) -> Result<PasswordRecord, BadRow> {
-        let slot = match self.slot {
-            1 => PasswordSlot::First,
-            2 => PasswordSlot::Second,
-            other => return Err(BadRow(format!("a password's slot is {other}"))),
-        };
-        let hash = PasswordHash::new(self.hash);
-        let (created_at_ms, expires_at_ms) = (self.created_at, self.expires_at);
-        Ok(PasswordRecord { slot, hash, created_at_ms, expires_at_ms })
+        let renewed_from = self.renewed_from.map(|text| {
+            digest::parse(&text).ok_or_else(|| BadRow(format!("`renewed_from` is `{text}`")))
+        });
+        Ok(PasswordRecord {
+            slot: slot(u64::from(self.slot))?,
+            hash: PasswordHash::new(self.hash),
+            renewed_from: renewed_from.transpose()?,
+            created_at_ms: self.created_at,
+            expires_at_ms: self.expires_at,
+            last_used_at_ms: self.last_used_at,
+        })
     }
 }
 
@@ -131,6 +137,14 @@ impl From<StampRow> for Stamp {
     fn from(row: StampRow) -> Self {
         let StampRow { created_at, updated_at, version } = row;
         Stamp { created_at_ms: created_at, updated_at_ms: updated_at, version }
+    }
+}
+
+pub(crate) fn slot(number: u64) -> Result<PasswordSlot, BadRow> {
+    match number {
+        1 => Ok(PasswordSlot::First),
+        2 => Ok(PasswordSlot::Second),
+        other => Err(BadRow(format!("a password's slot is {other}"))),
     }
 }
 

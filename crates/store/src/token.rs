@@ -8,7 +8,8 @@ use uuid::Uuid;
 use crate::column;
 use crate::error::StoreError;
 use crate::open::Store;
-use crate::text::{BadRow, signed};
+use crate::record::PasswordSlot;
+use crate::text::{BadRow, signed, slot, slot_number};
 
 /// A bearer token, of which only the hash is known. Times are milliseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct TokenRecord {
     pub hash: [u8; 32],
     /// What it is for, in its owner's words; may be empty.
     pub label: Box<str>,
+    /// Which of the user's passwords made it.
+    pub password: PasswordSlot,
     /// The user's credential epoch at the login.
     pub credential_epoch: u64,
     /// When it was made.
@@ -42,6 +45,8 @@ pub enum TokenChange {
     Remove(Uuid),
     /// Removes all of a user.
     RemoveOf(UserId),
+    /// Removes all of a user that its second password has made.
+    RemoveOfSecond(UserId),
 }
 
 pub(crate) async fn apply(
@@ -53,14 +58,15 @@ pub(crate) async fn apply(
         TokenChange::Touch(id, at_ms) => touch(tx, *id, *at_ms).await,
         TokenChange::Remove(id) => remove(tx, *id).await,
         TokenChange::RemoveOf(user) => remove_of(tx, *user).await,
+        TokenChange::RemoveOfSecond(user) => remove_of_second(tx, *user).await,
     }
 }
 
 async fn put(tx: &mut Transaction<'_, Sqlite>, record: &TokenRecord) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO tokens (id, user_id, hash, label, credential_epoch, created_at, expires_at, \
-             last_used_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             last_used_at, password_slot) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(record.id.as_bytes().to_vec())
     .bind(record.user.0.as_bytes().to_vec())
@@ -70,6 +76,7 @@ async fn put(tx: &mut Transaction<'_, Sqlite>, record: &TokenRecord) -> Result<(
     .bind(signed(record.created_at_ms))
     .bind(signed(record.expires_at_ms))
     .bind(record.last_used_at_ms.map(signed))
+    .bind(slot_number(record.password))
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -96,6 +103,15 @@ async fn remove_of(tx: &mut Transaction<'_, Sqlite>, user: UserId) -> Result<(),
     Ok(())
 }
 
+async fn remove_of_second(
+    tx: &mut Transaction<'_, Sqlite>,
+    user: UserId,
+) -> Result<(), sqlx::Error> {
+    let sql = "DELETE FROM tokens WHERE user_id = $1 AND password_slot = 2";
+    sqlx::query(sql).bind(user.0.as_bytes().to_vec()).execute(&mut **tx).await?;
+    Ok(())
+}
+
 impl Store {
     pub(crate) async fn load_tokens(
         &self,
@@ -114,6 +130,7 @@ fn token(row: &SqliteRow) -> Result<TokenRecord, BadRow> {
         user: UserId(column::id(row, "user_id")?),
         hash: hash.try_into().map_err(|_| BadRow("`hash` has not 32 bytes".to_owned()))?,
         label: column::text(row, "label")?.into(),
+        password: slot(column::number(row, "password_slot")?)?,
         credential_epoch: column::number(row, "credential_epoch")?,
         created_at_ms: column::number(row, "created_at")?,
         expires_at_ms: column::number(row, "expires_at")?,

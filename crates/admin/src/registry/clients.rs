@@ -85,7 +85,7 @@ impl Admin {
                 RegistryPassword::Kept(hash) => {
                     let hash = ParsedHash::parse(hash).ok();
                     // Another cost would take another time: then nobody looks whether it is the same.
-                    let hash = hash.filter(|hash| hash.cost == settings.hash_cost)?;
+                    let hash = hash.filter(|hash| hash.cost() == Some(settings.hash_cost))?;
                     let registry = Arc::clone(registry);
                     let (id, hash) = (record.id, Box::new(Some(hash)));
                     return Some(Stranger::Known { registry, id, hash, peer });

@@ -148,8 +148,7 @@ impl NewUser<'_> {
         let mut changes = vec![Change::PutUser(UserRecord { user, stamp: Stamp::new(now_ms) })];
         if let RegistryPassword::Kept(hash) = &record.password {
             let (slot, hash) = (PasswordSlot::First, hash.clone());
-            let password =
-                PasswordRecord { slot, hash, created_at_ms: now_ms, expires_at_ms: None };
+            let password = PasswordRecord::new(slot, hash, now_ms);
             changes.push(Change::PutPasswords(id, vec![password]));
         }
         if let Some(issued) = issued {

@@ -4,6 +4,7 @@ mod audit;
 mod certificates;
 mod durable;
 mod escalation;
+mod imported;
 mod issuing;
 mod last_admin;
 mod logins;
@@ -16,6 +17,7 @@ mod roles;
 mod storms;
 mod tokens;
 mod users;
+mod uses;
 
 use std::path::Path;
 use std::sync::{Arc, mpsc};

@@ -10,7 +10,7 @@ const DRY: PolicyOptions = PolicyOptions { dry_run: true, prune: false };
 const APPLY: PolicyOptions = PolicyOptions { dry_run: false, prune: false };
 const PRUNE: PolicyOptions = PolicyOptions { dry_run: false, prune: true };
 
-async fn apply(
+pub(super) async fn apply(
     house: &House,
     json: &Value,
     options: PolicyOptions,
@@ -26,7 +26,7 @@ async fn apply(
     Ok(outcome.changes.iter().map(word).collect())
 }
 
-fn exported(house: &House) -> Value {
+pub(super) fn exported(house: &House) -> Value {
     serde_json::to_value(house.admin.export_policy(&Caller::LocalOwner)).unwrap()
 }
 

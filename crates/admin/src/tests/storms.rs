@@ -117,7 +117,7 @@ async fn a_password_changed_while_it_is_compared_lets_nobody_in() {
 fn cost_of(house: &House, name: &str) -> HashCost {
     let directory = house.admin.shared.directory.read();
     let credentials = &directory.user_named(name).unwrap().credentials;
-    ParsedHash::parse(&credentials.passwords[0].hash).unwrap().cost
+    ParsedHash::parse(&credentials.passwords[0].hash).unwrap().cost().unwrap()
 }
 
 #[tokio::test]
@@ -164,8 +164,7 @@ async fn flaw_25_a_malformed_hash_in_store_stops_the_start() {
     drop(admin);
     let store = Store::open(dir.path()).await.unwrap();
     let hash = store::PasswordHash::new("alice-password".to_owned());
-    let (slot, created_at_ms, expires_at_ms) = (PasswordSlot::First, 1, None);
-    let broken = PasswordRecord { slot, hash, created_at_ms, expires_at_ms };
+    let broken = PasswordRecord::new(PasswordSlot::First, hash, 1);
     store.commit(&[Change::PutPasswords(id, vec![broken])]).await.unwrap();
     store.close().await;
     drop(store);

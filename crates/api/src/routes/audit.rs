@@ -38,12 +38,10 @@ struct ListQuery {
     user: Option<String>,
     /// Only this action, and those below it: `user` stands for `user.create` and all others.
     action: Option<String>,
-    /// Not before this time, in milliseconds since the Unix epoch.
-    #[param(maximum = 9_007_199_254_740_991_i64)]
-    from_ms: Option<u64>,
-    /// Before this time, in milliseconds since the Unix epoch.
-    #[param(maximum = 9_007_199_254_740_991_i64)]
-    to_ms: Option<u64>,
+    /// Not before this time: `2026-11-23T10:00:00Z`, `2026-11-23`, or a span before now (`90s`, `15m`, `2h`, `7d`).
+    since: Option<String>,
+    /// Before this time, said in the same ways.
+    until: Option<String>,
     /// Only records with a greater number.
     #[param(maximum = 9_007_199_254_740_991_i64)]
     after_seq: Option<u64>,
@@ -70,10 +68,22 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Answer<Page<AuditRecord>> {
     let page = page_request(query.page_number, query.rows_per_page)?;
-    let ListQuery { chain, user, action, from_ms, to_ms, after_seq, order, .. } = query;
-    in_bounds(&[("fromMs", from_ms), ("toMs", to_ms), ("afterSeq", after_seq)])?;
+    let ListQuery { chain, user, action, since, until, after_seq, order, .. } = query;
+    let from_ms = moment(&state, "since", since)?;
+    let to_ms = moment(&state, "until", until)?;
+    in_bounds(&[("afterSeq", after_seq)])?;
     let filter = AuditFilter { chain, user, action, from_ms, to_ms, after_seq, order };
     Ok(Json(state.admin.list_audit(&caller, &filter, page).await?))
+}
+
+fn moment(
+    state: &ApiState,
+    name: &'static str,
+    text: Option<String>,
+) -> Result<Option<u64>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let moment = state.admin.moment(&text);
+    moment.map(|time| Some(time.0)).map_err(|reason| Problem::in_parameter(name, reason))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

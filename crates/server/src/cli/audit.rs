@@ -36,6 +36,12 @@ pub(super) struct Audit {
     /// Only this action, and those below it (`user`, `user.update`)
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
+    /// Not before this time: `2026-11-23T10:00:00Z`, `2026-11-23`, or a span before now (`90s`, `15m`, `2h`, `7d`)
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Before this time, said in the same ways
+    #[arg(long, value_name = "TIME", conflicts_with = "follow")]
+    until: Option<String>,
     /// The last N records
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     last: u32,
@@ -127,8 +133,13 @@ impl Audit {
     }
 
     fn filter(&self, chain: Option<&str>) -> String {
-        let pairs =
-            [("chain", chain), ("user", self.user.as_deref()), ("action", self.action.as_deref())];
+        let pairs = [
+            ("chain", chain),
+            ("user", self.user.as_deref()),
+            ("action", self.action.as_deref()),
+            ("since", self.since.as_deref()),
+            ("until", self.until.as_deref()),
+        ];
         let given = pairs.iter().filter_map(|(name, value)| Some((name, (*value)?)));
         let given: Vec<_> =
             given.map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();

@@ -8,19 +8,33 @@ use super::failure::Failure;
 
 /// Reads one line of standard input.
 pub(crate) fn read_password() -> Result<Zeroizing<String>, Failure> {
-    read_line(&mut io::stdin().lock())
+    PasswordLines::of_stdin().next("password")
+}
+
+/// Several passwords, one in each line.
+pub(crate) struct PasswordLines(io::StdinLock<'static>);
+
+impl PasswordLines {
+    /// Those of standard input.
+    pub(crate) fn of_stdin() -> PasswordLines {
+        PasswordLines(io::stdin().lock())
+    }
+
+    /// The next one; `what` it is, for the message if there is none.
+    pub(crate) fn next(&mut self, what: &str) -> Result<Zeroizing<String>, Failure> {
+        read_line(&mut self.0, what)
+    }
 }
 
 /// Only the line's end is cut off: spaces are part of a password. Whether it is good enough is for the server to say.
-fn read_line(input: &mut impl BufRead) -> Result<Zeroizing<String>, Failure> {
+fn read_line(input: &mut impl BufRead, what: &str) -> Result<Zeroizing<String>, Failure> {
     let mut line = Zeroizing::new(Vec::with_capacity(LINE_BYTES_MAX));
     let mut input = input.take(u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX));
     input.read_until(b'\n', &mut line).map_err(Failure::Input)?;
     if line.is_empty() {
-        return Err(Failure::Missing(
-            "no password on standard input: give it as one line, for example `printf '%s\\n' \"$PASSWORD\" | …`"
-                .to_owned(),
-        ));
+        return Err(Failure::Missing(format!(
+            "no {what} on standard input: give it as one line, for example `printf '%s\\n' \"$PASSWORD\" | …`"
+        )));
     }
     if line.ends_with(b"\n") {
         line.pop();
@@ -47,7 +61,7 @@ mod tests {
 
     fn check(input: &[u8], expected: Option<&str>) {
         let mut reader = input;
-        let read = read_line(&mut reader).ok();
+        let read = read_line(&mut reader, "password").ok();
         assert_eq!(read.as_ref().map(|password| password.as_str()), expected);
     }
 

@@ -25,6 +25,12 @@ pub(super) struct Collection {
     name_field: &'static str,
 }
 
+impl Collection {
+    pub(super) fn path(&self) -> &'static str {
+        self.path
+    }
+}
+
 /// `/api/users`
 pub(super) const USERS: Collection =
     Collection { path: "/api/users", noun: "user", name_field: "username" };

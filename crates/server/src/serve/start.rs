@@ -67,6 +67,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let intake = Intake::new(config.intake.clone());
     let inboxes = Arc::clone(&shards.inboxes);
     let refusals = admin.clone();
+    let accounts = admin.clone();
     let front = Arc::new(Front { intake, admin, pki, hub, inboxes, metrics });
     for (listener, door) in entrances.open(&config, &router) {
         tasks.spawn(listener.accept(door, Arc::clone(&front)));
@@ -77,6 +78,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     tracing::info!("stopping");
     // Ends accepting and the API; then the clients get their last bytes.
     tasks.shutdown().await;
+    accounts.write_down_uses().await;
     let stopping = tokio::task::spawn_blocking(move || shards.stop());
     tokio::select! {
         _ = stopping => {}

@@ -25,6 +25,29 @@ fn users(broker: &BrokerProcess) -> BTreeSet<String> {
     users.map(|user| user["username"].as_str().unwrap().to_owned()).collect()
 }
 
+#[test]
+fn records_are_found_by_user_and_by_time() {
+    let broker = setup().start();
+    broker.add_user("alice", PASSWORD, &[]);
+    let count =
+        |more: &[&str]| records(&broker, &[&["--action", "user.create"], more].concat()).len();
+    let all = count(&[]);
+    assert!(all >= 2, "the first administrator and alice");
+    let at = |record: &Value| record["at"].as_str().unwrap().to_owned();
+    let last = at(records(&broker, &["--action", "user.create"]).last().unwrap());
+    assert_eq!(count(&["--user", "local owner"]), 1);
+    assert_eq!(count(&["--since", "1h"]), all);
+    assert_eq!(count(&["--since", "1h", "--until", "1d"]), 0);
+    assert_eq!(count(&["--since", &last]), 1, "the moment itself belongs to it");
+    assert_eq!(count(&["--until", &last]), all - 1, "and not to what was before");
+    assert_eq!(count(&["--since", "9999-01-01"]), 0);
+    for bad in ["yesterday", "2026-02-30", "5 minutes", "-5m"] {
+        let ran = broker.cli(&["audit", &format!("--since={bad}")]);
+        assert_eq!(ran.code, Some(1), "{bad}");
+        assert!(ran.stderr.contains("`since`") && ran.stderr.contains("15m"), "{}", ran.stderr);
+    }
+}
+
 /// One who administrates until the broker is gone, and keeps in mind what was confirmed: action and a text of the record.
 fn administrate(socket: &Path, worker: usize, round: usize) -> Vec<(&'static str, String)> {
     let mut confirmed = Vec::new();

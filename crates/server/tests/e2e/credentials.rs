@@ -310,3 +310,23 @@ fn no_secret_is_in_any_reply_log_line_or_error() {
         assert!(!said.contains(secret), "`{secret}` is shown");
     }
 }
+
+#[test]
+fn the_last_use_of_a_password_is_shown_and_kept_over_a_restart() {
+    let mut broker = setup().start();
+    broker.add_user("machine", PASSWORD, &[]);
+    let second = ["user", "passwd", "machine", "--password-stdin", "--second"];
+    drop(broker.cli_with_input(&second, Some(&format!("{OTHER_PASSWORD}\n"))).ok());
+    let uses = |broker: &testkit::BrokerProcess| {
+        let passwords = broker.cli_json(&["user", "show", "machine"])["passwords"].clone();
+        [0, 1].map(|slot| passwords[slot]["lastUsedAt"].as_str().map(str::to_owned))
+    };
+    assert_eq!(uses(&broker), [None, None]);
+    assert_eq!(login(Version::V5, "c").user("machine", OTHER_PASSWORD).code(broker.mqtt()), 0);
+    let [first, second] = uses(&broker);
+    assert!(first.is_none() && second.is_some(), "{second:?}");
+    let shown = broker.cli(&["user", "show", "machine"]).ok().stdout;
+    assert!(shown.contains(&format!("last used {}", second.as_deref().unwrap())), "{shown}");
+    broker.restart();
+    assert_eq!(uses(&broker), [first, second]);
+}

@@ -63,6 +63,37 @@ impl TopicFilter {
         walk::overlaps(self.levels(), other.levels(), &Bindings::NONE)
     }
 
+    /// The filter of the names that both match; none if there is no such name.
+    #[must_use]
+    pub fn intersection(&self, other: &TopicFilter) -> Option<TopicFilter> {
+        if !self.overlaps(other) {
+            return None;
+        }
+        let (mut own, mut others) = (self.levels(), other.levels());
+        let mut common = Vec::new();
+        loop {
+            match (own.next(), others.next()) {
+                (None, None) | (Some(Level::Hash), None) | (None, Some(Level::Hash)) => break,
+                (Some(Level::Hash), Some(level)) => {
+                    common.push(level.text());
+                    common.extend(others.map(Level::text));
+                    break;
+                }
+                (Some(level), Some(Level::Hash)) => {
+                    common.push(level.text());
+                    common.extend(own.map(Level::text));
+                    break;
+                }
+                (Some(Level::Plus), Some(level)) | (Some(level), Some(Level::Plus)) => {
+                    common.push(level.text());
+                }
+                (Some(level), Some(same)) if level == same => common.push(level.text()),
+                (Some(_), _) | (None, Some(_)) => return None,
+            }
+        }
+        TopicFilter::parse(&common.join("/")).ok()
+    }
+
     /// The levels, in order.
     pub fn levels(&self) -> impl Iterator<Item = Level<'_>> + Clone {
         Levels::of(&self.0).map(Level::of_filter)

@@ -18,6 +18,18 @@ pub enum Level<'a> {
 }
 
 impl<'a> Level<'a> {
+    /// The level as it is written.
+    #[must_use]
+    pub fn text(self) -> &'a str {
+        match self {
+            Level::Literal(text) => text,
+            Level::Plus => "+",
+            Level::Hash => "#",
+            Level::Username => USERNAME,
+            Level::ClientId => CLIENT_ID,
+        }
+    }
+
     pub(crate) fn of_filter(text: &'a str) -> Self {
         match text {
             "+" => Level::Plus,

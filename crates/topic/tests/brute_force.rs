@@ -127,6 +127,25 @@ fn covers_and_overlaps_agree_with_brute_force_on_every_pair_of_filters() {
 }
 
 #[test]
+fn the_intersection_of_two_filters_matches_what_both_match() {
+    let (filters, topics) = (filters(3), topics(4));
+    let sets = topic_sets(&filters, &topics);
+    let mut found = 0;
+    for (one, one_set) in filters.iter().zip(&sets) {
+        for (other, other_set) in filters.iter().zip(&sets) {
+            let common = one.intersection(other);
+            assert_eq!(common.is_some(), one_set.meets(other_set), "{one} and {other}");
+            let Some(common) = common else { continue };
+            let both = Set(one_set.0.iter().zip(&other_set.0).map(|(a, b)| a & b).collect());
+            let set = &topic_sets(std::slice::from_ref(&common), &topics)[0];
+            assert_eq!(set, &both, "{one} and {other} are {common}");
+            found += 1;
+        }
+    }
+    assert!(found > filters.len(), "{found}");
+}
+
+#[test]
 fn a_tree_of_every_filter_finds_what_brute_force_finds() {
     let (filters, topics) = (filters(4), topics(5));
     let sets = topic_sets(&filters, &topics);

@@ -14,6 +14,7 @@ mod edit;
 mod explain;
 mod failure;
 mod http;
+mod import;
 mod lock;
 mod password;
 mod permission;
@@ -121,6 +122,9 @@ enum AskCommand {
     Apply(policy::apply::Apply),
     /// Print all users and roles as a policy file
     Export(policy::export::Export),
+    /// Take over the users and rules of another broker, all or nothing
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Who did what, and which logins were refused
     Audit(audit::Audit),
 }
@@ -207,6 +211,7 @@ impl Ask {
             AskCommand::Refusals(command) => command.run(&mut session).await,
             AskCommand::Apply(command) => command.run(&mut session).await,
             AskCommand::Export(command) => command.run(&mut session).await,
+            AskCommand::Import(command) => command.run(&mut session).await,
             AskCommand::Audit(command) => command.run(&mut session).await,
         }
     }

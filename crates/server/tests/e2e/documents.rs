@@ -52,6 +52,8 @@ const COMMANDS: &[&[&str]] = &[
     &["token"],
     &["token", "list"],
     &["token", "revoke"],
+    &["import"],
+    &["import", "mosquitto"],
     &["lock"],
     &["lock", "list"],
     &["lock", "remove"],

@@ -1,4 +1,5 @@
-//! The first session of the README, typed as it stands there: each command, and what it prints.
+//! The first session of the README, and that of the page on migration, typed as they stand there: each command, and what it
+//! prints.
 
 use std::{env, fs, process::Command, time::Duration};
 
@@ -6,17 +7,17 @@ use testkit::{require_program, run_real};
 
 use crate::support::{BINARY, setup};
 
-/// A command of the README and the lines that it shows below it.
+/// A command of a page and the lines that it shows below it.
 #[derive(Debug)]
 struct Step {
     command: String,
     shown: String,
 }
 
-fn steps(readme: &str) -> Vec<Step> {
+fn steps(page: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut is_inside = false;
-    for line in readme.lines() {
+    for line in page.lines() {
         if line.starts_with("```") {
             is_inside = line == "```console";
         } else if let (true, Some(command)) = (is_inside, line.strip_prefix("$ ")) {
@@ -50,17 +51,14 @@ fn script(steps: &[Step]) -> String {
     script
 }
 
-#[test]
-fn the_first_session_of_the_readme_happens_as_it_is_written_there() {
-    if !(require_program("mosquitto_pub") && require_program("mosquitto_sub")) {
-        return;
-    }
-    let readme = fs::read_to_string(format!("{}/../../README.md", env!("CARGO_MANIFEST_DIR")));
-    let steps = steps(&readme.expect("README.md is there"));
-    assert!(steps.len() > 8, "{steps:?}");
+/// Types what stands in a page, and compares what is printed.
+fn check(page: &str, steps_min: usize) {
+    let text = fs::read_to_string(format!("{}/../../{page}", env!("CARGO_MANIFEST_DIR")));
+    let steps = steps(&text.expect("the page is there"));
+    assert!(steps.len() > steps_min, "{steps:?}");
     let broker = setup().start();
 
-    // Mosquitto's clients read options from here: the port is the only thing that differs from the README.
+    // Mosquitto's clients read options from here: the port is the only thing that differs from the page.
     let home = tempfile::tempdir().expect("a directory");
     for client in ["mosquitto_pub", "mosquitto_sub"] {
         fs::write(home.path().join(client), format!("-p {}\n", broker.mqtt().port()))
@@ -72,6 +70,7 @@ fn the_first_session_of_the_readme_happens_as_it_is_written_there() {
     let mut shell = Command::new("bash");
     shell
         .args(["-c", &format!("exec 2>&1\n{}", script(&steps))])
+        .current_dir(home.path())
         .env("PATH", path)
         .env("XDG_CONFIG_HOME", home.path())
         .env("COUNTERSIGN_DATA_DIR", broker.data_dir());
@@ -82,5 +81,19 @@ fn the_first_session_of_the_readme_happens_as_it_is_written_there() {
     assert_eq!(typed.clone().count() + 1, printed.len(), "{}", ran.stdout);
     for (step, printed) in typed.zip(printed) {
         assert_eq!(printed, step.shown, "{}", step.command);
+    }
+}
+
+#[test]
+fn the_first_session_of_the_readme_happens_as_it_is_written_there() {
+    if require_program("mosquitto_pub") && require_program("mosquitto_sub") {
+        check("README.md", 8);
+    }
+}
+
+#[test]
+fn the_session_of_the_page_on_migration_happens_as_it_is_written_there() {
+    if require_program("mosquitto_pub") && require_program("mosquitto_passwd") {
+        check("docs/migration.md", 5);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::{BrokerProcess, CliRun};
 
-use crate::support::{PASSWORD, setup};
+use crate::support::{OTHER_PASSWORD, PASSWORD, setup};
 
 /// A broker with HTTPS, and `boss`, who may do everything.
 fn broker() -> (BrokerProcess, String) {
@@ -81,6 +81,62 @@ fn one_with_part_of_the_rights_gives_no_more_by_the_command_line() {
         assert_eq!(run.code, Some(1), "{refused:?}: {}", run.stdout);
         assert!(run.stderr.contains("permi") || run.stderr.contains("rights"), "{}", run.stderr);
     }
+}
+
+#[test]
+fn ones_own_password_is_changed_with_the_present_one_and_any_other_without() {
+    let (broker, url) = broker();
+    broker.add_user("plain", PASSWORD, &["--role", "minimum-access"]);
+    let passwd = |token: &str, more: &[&str], input: &str| {
+        let arguments = ["user", "passwd", "plain", "--password-stdin", "--token", token];
+        remote(&broker, &url, &[&arguments[..], more].concat(), Some(input))
+    };
+    let both = |current: &str, new: &str| format!("{current}\n{new}\n");
+    let token = log_in(&broker, &url, "plain");
+    let check = |more: &[&str], input: &str, says: &str| {
+        let run = passwd(&token, more, input);
+        assert_eq!(run.code, Some(1), "{}", run.stdout);
+        assert!(run.stderr.contains(says), "{}", run.stderr);
+        assert!(!run.stderr.contains(PASSWORD) && !run.stderr.contains(OTHER_PASSWORD));
+    };
+    check(&[], &format!("{OTHER_PASSWORD}\n"), "--current-stdin");
+    check(&["--current-stdin"], &format!("{PASSWORD}\n"), "no password on standard input");
+    check(&["--current-stdin"], &both(OTHER_PASSWORD, OTHER_PASSWORD), "`current`");
+    assert!(!log_in(&broker, &url, "plain").is_empty(), "the old one is still good");
+    let more = ["--current-stdin", "--second", "--expires-in-hours", "1"];
+    drop(passwd(&token, &more, &both(PASSWORD, "a-second-one-94-hums")).ok());
+    drop(passwd(&token, &["--current-stdin"], &both(PASSWORD, OTHER_PASSWORD)).ok());
+    let login = ["login", "plain", "--password-stdin"];
+    assert_eq!(remote(&broker, &url, &login, Some(PASSWORD)).code, Some(1));
+    drop(remote(&broker, &url, &login, Some(OTHER_PASSWORD)).ok());
+    let boss = log_in(&broker, &url, "boss");
+    drop(passwd(&boss, &[], &format!("{PASSWORD}\n")).ok());
+    drop(remote(&broker, &url, &login, Some(PASSWORD)).ok());
+}
+
+#[test]
+fn mosquittos_files_are_imported_from_elsewhere_within_the_callers_rights() {
+    let (broker, url) = broker();
+    let more = ["--allow", "http:readWrite:/api/policy", "--allow", "read:plant/#"];
+    broker.add_user("part", PASSWORD, &more);
+    let passwd = broker.data_dir().join("passwd");
+    let acl = broker.data_dir().join("acl");
+    let hash = "$7$101$qLCD1S+OYAjeDz48$5cwxGV0dqaZ+Ooddu5V1mhhSVPNfAItl5nBEBuGVOs6/FTbF0HGwAWjlS28XUxmbYaKFzI+vfkUs6mvjQkyNBg==";
+    std::fs::write(&passwd, format!("gauge:{hash}\n")).expect("written");
+    let run = |name: &str, rule: &str| {
+        std::fs::write(&acl, format!("user gauge\ntopic {rule}\n")).expect("written");
+        let token = log_in(&broker, &url, name);
+        let files = ["--passwd", passwd.to_str().unwrap(), "--acl", acl.to_str().unwrap()];
+        let arguments = [&["import", "mosquitto", "--token", &token], &files[..]].concat();
+        remote(&broker, &url, &arguments, None)
+    };
+    let refused = run("part", "readwrite #");
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("rights"), "{}", refused.stderr);
+    drop(run("part", "read plant/a").ok());
+    let records = broker.cli_json(&["audit", "--user", "part", "--action", "user.create"]);
+    assert_eq!(records[0]["details"]["target"]["user"], "gauge");
+    assert!(run("boss", "readwrite #").stderr.contains("there already: user `gauge`"));
 }
 
 #[test]

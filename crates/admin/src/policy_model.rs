@@ -26,7 +26,7 @@ pub struct PolicyUser {
     /// 3 to 255 characters of `A-Z a-z 0-9 _ . - @`, first a letter, digit or `_`.
     #[schema(min_length = 3, max_length = 255, pattern = "^[A-Za-z0-9_][A-Za-z0-9_.@-]*$")]
     pub username: String,
-    /// A hash of the password, in PHC format.
+    /// A hash of the password: Argon2 or PBKDF2-SHA512 in PHC format, or `$7$` or `$6$` of Mosquitto.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub password_hash: Option<Secret>,

@@ -1,8 +1,10 @@
 //! What is measured: that refusals cannot be told apart by time, and what a storm of logins costs.
 
+use store::PasswordHash;
 use tokio::time::Instant;
 
 use super::{House, cheap, login};
+use crate::hash::{Hasher, ParsedHash};
 use crate::{Caller, HashCost, RefusalKind, RegistrySettings, Settings};
 
 #[tokio::test]
@@ -158,16 +160,23 @@ fn median(times: &mut [u128]) -> u128 {
 
 #[test]
 #[ignore = "measures the cost of a hash on this machine"]
-fn a_hash_of_the_default_cost_is_measured() {
-    let mut hasher = crate::hash::Hasher::new(HashCost::default());
-    let hash = crate::hash::ParsedHash::parse(&hasher.make(b"some-password").unwrap()).unwrap();
-    let hash = [hash];
-    let mut times_us: Vec<u128> = (0..40)
-        .map(|_| {
-            let begun = Instant::now();
-            assert_eq!(hasher.verify(b"some-password", &hash), Some(0));
-            begun.elapsed().as_micros()
-        })
-        .collect();
-    println!("median of a hash of the default cost: {} µs", median(&mut times_us));
+fn a_hash_of_the_default_cost_and_the_same_work_of_pbkdf2_are_measured() {
+    let mut hasher = Hasher::new(HashCost::default());
+    let own = ParsedHash::parse(&hasher.make(b"some-password").unwrap()).unwrap();
+    // As many iterations as are taken for the same work; not the hash of the password, which costs the same.
+    let iterations = own.work() / 2;
+    let output =
+        "5cwxGV0dqaZ+Ooddu5V1mhhSVPNfAItl5nBEBuGVOs6/FTbF0HGwAWjlS28XUxmbYaKFzI+vfkUs6mvjQkyNBg==";
+    let foreign = PasswordHash::new(format!("$7${iterations}$qLCD1S+OYAjeDz48${output}"));
+    for (hash, proves) in [(own, Some(0)), (ParsedHash::parse(&foreign).unwrap(), None)] {
+        let hash = [hash];
+        let mut times_us: Vec<u128> = (0..40)
+            .map(|_| {
+                let begun = Instant::now();
+                assert_eq!(hasher.verify(b"some-password", &hash), proves);
+                begun.elapsed().as_micros()
+            })
+            .collect();
+        println!("median of {} blocks' work: {} µs", hash[0].work(), median(&mut times_us));
+    }
 }

@@ -198,6 +198,93 @@ fn a_thousand_random_decisions_agree_with_a_mosquitto_that_has_the_same_files() 
     assert!(compared >= 100, "{compared}");
 }
 
+/// The forms that the manual page tells of, in a file that somebody has edited by hand.
+const BY_HAND: &str = "\
+# Rules of the plant.\r
+user watcher\r
+topic readwrite #\r
+pattern read end\r
+\r
+
+user alice
+topic plant/hall
+topic  read   plant/+/state  \t
+topic deny plant/boiler/#
+topic readwrite plant/boiler/#
+user bob
+topic write log of the day/bob
+topic read #
+topic deny plant/#
+user  alice
+topic write plant/order/#
+
+pattern readwrite home/%u/#
+pattern write seen/%c
+pattern read tags/%u-%u/x
+topic write still alice/x
+  topic read indented/+
+user carl
+topic $share/g/plant/hall
+topic write $SYS/x
+topic read /
+topic read //
+topic readwrite plant/hall
+topic deny plant/hall
+";
+
+#[test]
+fn the_forms_of_the_manual_page_mean_the_same_here_and_there() {
+    if !mosquitto::is_here() {
+        return;
+    }
+    let broker = setup().start();
+    let directory = tempfile::tempdir().unwrap();
+    let (passwd, acl) = (directory.path().join("passwd"), directory.path().join("acl"));
+    mosquitto::password_file(&passwd, &[&USERS[..], &[WATCHER]].concat());
+    fs::write(&acl, BY_HAND).unwrap();
+    let settings = mosquitto::files(&[("password_file", &passwd), ("acl_file", &acl)]);
+    let theirs = Mosquitto::start(directory.path(), &settings);
+    let differences = import(&broker, &["--passwd", text(&passwd), "--acl", text(&acl)]);
+    assert_eq!(differences.len(), 1, "of `$SYS/x`: {differences:?}");
+    let topics = [
+        "plant/hall",
+        "plant/press/state",
+        "plant/boiler/state",
+        "plant/boiler",
+        "plant/order/7",
+        "plant",
+        "log of the day/bob",
+        "home/alice/a",
+        "home/bob",
+        "home/carl/a/b",
+        "seen/c1",
+        "seen/c2",
+        "tags/alice-alice/x",
+        "tags/%u-%u/x",
+        "still alice/x",
+        "indented/a",
+        "/",
+        "//",
+        "///",
+        "else",
+        "home",
+    ];
+    let topics = topics.map(str::to_owned).to_vec();
+    let questions =
+        Questions { topics, filters: vec!["plant/#".to_owned(), "home/+/#".to_owned()] };
+    let (here, there) = (questions.ask(broker.mqtt()), questions.ask(theirs.address));
+    assert_eq!(here, there);
+    for granted in
+        ["alice publishes plant/hall", "bob reads else", "alice reads indented/a", "carl reads //"]
+    {
+        assert!(here.granted.contains(granted), "{granted}: {:?}", here.granted);
+    }
+    assert!(
+        questions.compare_filters(broker.mqtt(), theirs.address) < 100,
+        "few filters are covered"
+    );
+}
+
 #[test]
 fn whatever_the_rules_nothing_is_allowed_that_mosquitto_refuses_and_what_is_refused_is_listed() {
     if !mosquitto::is_here() {

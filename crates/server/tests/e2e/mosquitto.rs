@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -23,16 +23,20 @@ impl Mosquitto {
             let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let file = directory.join("mosquitto.conf");
             let port = address.port();
-            let text =
-                format!("listener {port} 127.0.0.1\nuser root\nallow_anonymous false\n{settings}");
+            let log = directory.join(format!("mosquitto.{port}.log"));
+            let text = format!(
+                "listener {port} 127.0.0.1\nuser root\nallow_anonymous false\nlog_dest file {}\n{settings}",
+                log.display()
+            );
             fs::write(&file, text).unwrap();
             let mut command = Command::new(program());
             command.arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
             let mut mosquitto = Mosquitto { address, child: command.spawn().unwrap() };
             let mut has_ended = false;
-            eventually("Mosquitto listens", || {
+            // Its own word, not a connection: somebody else might have taken the port.
+            eventually("Mosquitto runs", || {
                 has_ended = mosquitto.child.try_wait().unwrap().is_some();
-                has_ended || TcpStream::connect(address).is_ok()
+                has_ended || fs::read_to_string(&log).is_ok_and(|log| log.contains(" running"))
             });
             if !has_ended {
                 return mosquitto;

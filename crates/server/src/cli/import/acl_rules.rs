@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use access::UserName;
 use serde_json::{Value, json};
+use store::PasswordHash;
 
 use super::acl::{About, Access, Rule};
 use super::findings::{Findings, Source};
@@ -48,7 +49,7 @@ pub(super) fn document(files: &Files<'_>, findings: &mut Findings) -> Value {
 /// A user to be made.
 struct Made<'f> {
     name: &'f str,
-    hash: Option<&'f str>,
+    hash: Option<&'f PasswordHash>,
     /// With the line that each comes from.
     permissions: Vec<(usize, Permission)>,
 }
@@ -218,7 +219,7 @@ fn to_json(users: &[Made<'_>], patterns: &[(usize, Permission)]) -> Value {
             "username": user.name, "roles": role_names, "permissions": rules(&user.permissions),
         });
         if let (Some(hash), Some(shown)) = (user.hash, shown.as_object_mut()) {
-            shown.insert("passwordHash".to_owned(), Value::from(hash));
+            shown.insert("passwordHash".to_owned(), Value::from(hash.expose()));
             shown.insert("grantTypes".to_owned(), json!([{ "method": "password" }]));
         }
         shown

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use store::PasswordHash;
 use topic::{TopicError, TopicFilter};
 
 use super::findings::{Malformed, Source};
 use super::passwd::check_hash;
 
 /// What is in the file.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Dynsec {
     pub(super) defaults: Defaults,
     pub(super) clients: Vec<Client>,
@@ -31,11 +32,11 @@ pub(super) struct Defaults {
 }
 
 /// A user.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Client {
     pub(super) line: usize,
     pub(super) name: String,
-    pub(super) hash: Option<String>,
+    pub(super) hash: Option<PasswordHash>,
     pub(super) client_id: Option<String>,
     pub(super) is_disabled: bool,
     pub(super) roles: Vec<Member>,
@@ -149,7 +150,7 @@ fn client(mut object: Object<'_>, unknown: &mut Vec<(usize, String)>) -> Result<
     let client = Client {
         line: object.line,
         name,
-        hash,
+        hash: hash.map(PasswordHash::new),
         client_id: object.text("clientid")?.filter(|id| !id.is_empty()),
         is_disabled: object.truth("disabled")?.unwrap_or_default(),
         roles,
@@ -363,7 +364,7 @@ mod tests {
         let [alice, bob] = &read.clients[..] else { panic!("{:?}", read.clients) };
         assert_eq!((alice.line, bob.line), (4, 6));
         let hash = "$7$101$c29tZXNhbHQ=$RdescudvJCsgt3ub+b4dWRWJTmaaJObG";
-        assert_eq!(alice.hash.as_deref(), Some(hash));
+        assert_eq!(alice.hash.as_ref().map(PasswordHash::expose), Some(hash));
         assert_eq!(alice.roles, [Member { name: "reader".to_owned(), priority: -1 }]);
         assert!(bob.is_disabled && bob.hash.is_some());
         assert_eq!(bob.client_id.as_deref(), Some("b1"));

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
+use store::PasswordHash;
+
 use super::findings::{Malformed, Source};
 
 /// A line of it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Credential {
     pub(super) line: usize,
     pub(super) name: String,
-    pub(super) hash: String,
+    pub(super) hash: PasswordHash,
 }
 
 /// Reads it. One bad line spoils all: a user that is left out by mistake cannot log in, one whose password is taken for
@@ -54,7 +56,8 @@ fn credential(line: usize, text: &str) -> Result<Credential, Malformed> {
         )));
     }
     check_hash(hash, name).map_err(bad)?;
-    Ok(Credential { line, name: name.to_owned(), hash: hash.to_owned() })
+    let hash = PasswordHash::new(hash.to_owned());
+    Ok(Credential { line, name: name.to_owned(), hash })
 }
 
 /// Says what is wrong with a hash, and what to do.
@@ -78,7 +81,7 @@ mod tests {
         let text = format!("# made by hand\n\nalice:{PBKDF2}\r\n a b : {SHA512} \n");
         let read = read(&Source::of("passwd", &text)).unwrap();
         let shown: Vec<_> =
-            read.iter().map(|it| (it.line, it.name.as_str(), it.hash.as_str())).collect();
+            read.iter().map(|it| (it.line, it.name.as_str(), it.hash.expose())).collect();
         assert_eq!(shown, [(3, "alice", PBKDF2), (4, "a b", SHA512)]);
     }
 

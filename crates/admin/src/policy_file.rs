@@ -12,7 +12,7 @@ use crate::audit;
 use crate::caller::Caller;
 use crate::certificates;
 use crate::directory::{Account, Directory};
-use crate::error::AdminError;
+use crate::error::{AdminError, Kind};
 use crate::hash::{ParsedHash, sha256};
 use crate::model::{GrantTypeModel, NewPermission, NewRole};
 use crate::permissions;
@@ -72,6 +72,9 @@ impl Admin {
         document: PolicyDocument,
         options: PolicyOptions,
     ) -> Result<PolicyDraft, AdminError> {
+        if options.only_new && options.prune {
+            return Err(AdminError::invalid("onlyNew", "cannot go with `prune`"));
+        }
         let settings = &self.shared.settings;
         let mut passwords = HashMap::new();
         for (index, user) in document.users.iter().enumerate() {
@@ -83,6 +86,7 @@ impl Admin {
             document,
             passwords,
             prune: options.prune,
+            only_new: options.only_new,
             now_ms: self.now_ms(),
             permissions_max: settings.permissions_per_owner_max,
             roles_max: settings.roles_per_user_max,
@@ -138,6 +142,7 @@ pub struct PolicyDraft {
     document: PolicyDocument,
     passwords: HashMap<String, PasswordHash>,
     prune: bool,
+    only_new: bool,
     now_ms: u64,
     permissions_max: usize,
     roles_max: usize,
@@ -189,6 +194,7 @@ impl PolicyDraft {
         if permissions == present.role.permissions {
             return Ok((id, None));
         }
+        self.may_change(Kind::Role, "name", &asked.name)?;
         if present.built_in {
             return Err(AdminError::BuiltIn { role: asked.name.clone() });
         }
@@ -241,7 +247,15 @@ impl PolicyDraft {
             let first = PasswordRecord::new(PasswordSlot::First, hash.clone(), self.now_ms);
             changes.push(Change::PutPasswords(id, vec![first]));
         }
+        if present.is_some() && !changes.is_empty() {
+            self.may_change(Kind::User, "username", &asked.username)?;
+        }
         Ok(changes)
+    }
+
+    fn may_change(&self, kind: Kind, field: &'static str, name: &str) -> Result<(), AdminError> {
+        let taken = AdminError::Duplicate { kind, field, value: name.to_owned() };
+        if self.only_new { Err(taken) } else { Ok(()) }
     }
 
     fn roles(

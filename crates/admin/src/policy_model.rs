@@ -62,6 +62,8 @@ pub struct PolicyOptions {
     pub dry_run: bool,
     /// Remove the users and roles that the file does not name.
     pub prune: bool,
+    /// Refuse to change users and roles that are there already.
+    pub only_new: bool,
 }
 
 /// What a policy file has changed, or would change.

@@ -4,18 +4,18 @@ use std::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// A password hash in PHC string format. Whoever has it can guess at leisure, so it is wiped when dropped and can be
+/// A password hash as text, most often in PHC string format. Whoever has it can guess at leisure, so it is wiped when dropped and can be
 /// neither printed nor serialized.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct PasswordHash(Box<str>);
 
 impl PasswordHash {
-    /// Takes a PHC string over; whether it is one is judged by whoever hashes.
+    /// Takes a text over; whether it is one is judged by whoever hashes.
     pub fn new(phc: String) -> PasswordHash {
         PasswordHash(phc.into_boxed_str())
     }
 
-    /// The PHC string.
+    /// The text.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -9,9 +9,9 @@ use super::{House, cheap};
 use crate::policy_model::PolicyOptions;
 use crate::{AdminError, Caller, RefusalKind};
 
-const DRY: PolicyOptions = PolicyOptions { dry_run: true, prune: false };
-const APPLY: PolicyOptions = PolicyOptions { dry_run: false, prune: false };
-const PRUNE: PolicyOptions = PolicyOptions { dry_run: false, prune: true };
+const DRY: PolicyOptions = PolicyOptions { dry_run: true, prune: false, only_new: false };
+const APPLY: PolicyOptions = PolicyOptions { dry_run: false, prune: false, only_new: false };
+const PRUNE: PolicyOptions = PolicyOptions { dry_run: false, prune: true, only_new: false };
 
 /// By `mosquitto_passwd` 2.0.11 and the reference implementation of Argon2: of `NAME-password`, but for the last.
 const HASHES: [(&str, &str, &str); 4] = [

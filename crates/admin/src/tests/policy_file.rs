@@ -6,9 +6,9 @@ use super::{House, cheap};
 use crate::policy_model::{PolicyDocument, PolicyOptions};
 use crate::{AdminError, Caller};
 
-const DRY: PolicyOptions = PolicyOptions { dry_run: true, prune: false };
-const APPLY: PolicyOptions = PolicyOptions { dry_run: false, prune: false };
-const PRUNE: PolicyOptions = PolicyOptions { dry_run: false, prune: true };
+const DRY: PolicyOptions = PolicyOptions { dry_run: true, prune: false, only_new: false };
+const APPLY: PolicyOptions = PolicyOptions { dry_run: false, prune: false, only_new: false };
+const PRUNE: PolicyOptions = PolicyOptions { dry_run: false, prune: true, only_new: false };
 
 pub(super) async fn apply(
     house: &House,
@@ -136,4 +136,31 @@ async fn flaw_26_a_document_that_fails_leaves_every_right_as_it_was_and_lets_nob
         assert!(house.login(name, password).await.is_err(), "{name}");
     }
     assert_eq!(house.login("alice", "alice-password").await, Ok("alice".to_owned()));
+}
+
+#[tokio::test]
+async fn with_only_new_nothing_that_is_there_is_touched() {
+    const NEW: PolicyOptions = PolicyOptions { dry_run: false, prune: false, only_new: true };
+    let house = House::new(cheap()).await;
+    apply(&house, &plant(), NEW).await.unwrap();
+    assert_eq!(
+        apply(&house, &plant(), NEW).await.unwrap(),
+        [""; 0],
+        "what is the same is no change"
+    );
+    let check = async |pointer: &str, value: Value, name: &str| {
+        let mut other = plant();
+        other["users"].as_array_mut().unwrap().push(json!({ "username": "newcomer" }));
+        *other.pointer_mut(pointer).unwrap() = value;
+        let before = exported(&house);
+        let refused = apply(&house, &other, NEW).await.unwrap_err();
+        let is_so = matches!(&refused, AdminError::Duplicate { value, .. } if value == name);
+        assert!(is_so, "{refused:?}");
+        assert_eq!(exported(&house), before);
+    };
+    check("/users/0/password", json!("another-password"), "gauge").await;
+    check("/users/1/permissions", json!([]), "press").await;
+    check("/roles/0/permissions", json!([]), "reader").await;
+    let both = PolicyOptions { prune: true, ..NEW };
+    assert!(matches!(apply(&house, &plant(), both).await, Err(AdminError::Invalid { .. })));
 }

@@ -33,6 +33,10 @@ struct ApplyQuery {
     #[serde(default)]
     #[param(required = false)]
     prune: bool,
+    /// Refuse (409) to change users and roles that are there already.
+    #[serde(default)]
+    #[param(required = false)]
+    only_new: bool,
 }
 
 /// All users, and all roles that are not built in, such that applying them changes nothing. Passwords are left out.
@@ -69,8 +73,9 @@ async fn apply(
     Query(query): Query<ApplyQuery>,
     Body(document): Body<PolicyDocument>,
 ) -> Result<Response, Problem> {
-    let options = PolicyOptions { dry_run: query.dry_run, prune: query.prune };
-    if query.dry_run {
+    let ApplyQuery { dry_run, prune, only_new } = query;
+    let options = PolicyOptions { dry_run, prune, only_new };
+    if dry_run {
         let draft = state.admin.draft_policy(document, options).await?;
         let preview = || state.admin.preview_policy(&caller, &draft);
         return dry_run::answer(&state, preview).await;

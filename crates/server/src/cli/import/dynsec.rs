@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use store::PasswordHash;
 use topic::{TopicError, TopicFilter};
 
 use super::findings::{Malformed, Source};
+use super::object::Object;
 use super::passwd::check_hash;
 
 /// What is in the file.
@@ -95,20 +94,19 @@ pub(super) fn read(source: &Source) -> Result<Dynsec, Malformed> {
     let mut unknown = Vec::new();
     let mut file = Object::read(source, whole)?;
     let mut dynsec = Dynsec { anonymous_group: file.text("anonymousGroup")?, ..Dynsec::default() };
-    if let Some(defaults) = file.fields.remove("defaultACLAccess") {
-        dynsec.defaults = file.defaults(&defaults)?;
+    if let Some(object) = file.object("defaultACLAccess")? {
+        dynsec.defaults = defaults(object)?;
     }
-    for (name, raws) in file.lists(&["clients", "groups", "roles"])? {
-        for raw in raws {
-            let object = Object::read(source, raw)?;
-            match name {
-                "clients" => dynsec.clients.push(client(object, &mut unknown)?),
-                "groups" => dynsec.groups.push(group(object, &mut unknown)?),
-                _ => dynsec.roles.extend(role(object, &mut unknown)?),
-            }
-        }
+    for object in file.objects("clients")? {
+        dynsec.clients.push(client(object, &mut unknown)?);
     }
-    file.rest(&mut unknown);
+    for object in file.objects("groups")? {
+        dynsec.groups.push(group(object, &mut unknown)?);
+    }
+    for object in file.objects("roles")? {
+        dynsec.roles.push(role(object, &mut unknown)?);
+    }
+    unknown.extend(file.rest());
     unique(dynsec.clients.iter().map(|it| (it.line, it.name.as_str())), "client")?;
     unique(dynsec.groups.iter().map(|it| (it.line, it.name.as_str())), "group")?;
     unique(dynsec.roles.iter().map(|it| (it.line, it.name.as_str())), "role")?;
@@ -130,7 +128,7 @@ fn unique<'n>(all: impl Iterator<Item = (usize, &'n str)>, kind: &str) -> Result
 
 fn client(mut object: Object<'_>, unknown: &mut Vec<(usize, String)>) -> Result<Client, Malformed> {
     let name = object.name("username")?;
-    let roles = object.members("roles", "rolename")?;
+    let roles = members(&mut object, "roles", "rolename")?;
     let encoded = object.text("encoded_password")?;
     let (password, salt) = (object.text("password")?, object.text("salt")?);
     let iterations = object.number("iterations")?;
@@ -155,7 +153,7 @@ fn client(mut object: Object<'_>, unknown: &mut Vec<(usize, String)>) -> Result<
         is_disabled: object.truth("disabled")?.unwrap_or_default(),
         roles,
     };
-    object.rest(unknown);
+    note_rest(object, unknown)?;
     Ok(client)
 }
 
@@ -163,30 +161,25 @@ fn group(mut object: Object<'_>, unknown: &mut Vec<(usize, String)>) -> Result<G
     let group = Group {
         line: object.line,
         name: object.name("groupname")?,
-        roles: object.members("roles", "rolename")?,
-        clients: object.members("clients", "username")?,
+        roles: members(&mut object, "roles", "rolename")?,
+        clients: members(&mut object, "clients", "username")?,
     };
-    object.rest(unknown);
+    note_rest(object, unknown)?;
     Ok(group)
 }
 
-fn role(
-    mut object: Object<'_>,
-    unknown: &mut Vec<(usize, String)>,
-) -> Result<Option<Role>, Malformed> {
+fn role(mut object: Object<'_>, unknown: &mut Vec<(usize, String)>) -> Result<Role, Malformed> {
     let mut role = Role {
         line: object.line,
         name: object.name("rolename")?,
         allows_wildcards: object.truth("allowwildcardsubs")?.unwrap_or(true),
         rules: Vec::new(),
     };
-    for (_, raws) in object.lists(&["acls"])? {
-        for raw in raws {
-            role.rules.extend(rule(Object::read(object.source, raw)?, unknown)?);
-        }
+    for acl in object.objects("acls")? {
+        role.rules.extend(rule(acl, unknown)?);
     }
-    object.rest(unknown);
-    Ok(Some(role))
+    note_rest(object, unknown)?;
+    Ok(role)
 }
 
 /// None if it is about no topic at all.
@@ -206,7 +199,7 @@ fn rule(
     let topic = object.name("topic")?;
     let line = object.line;
     let (priority, is_allow) = (object.number("priority")?, object.truth("allow")?);
-    object.rest(unknown);
+    note_rest(object, unknown)?;
     match TopicFilter::parse(&topic) {
         Ok(topic) => Ok(Some(Rule {
             line,
@@ -221,112 +214,33 @@ fn rule(
     }
 }
 
-/// A JSON object at a line of the file. What is asked for is taken out, so that the rest is what nobody knows.
-struct Object<'t> {
-    source: &'t Source,
-    raw: &'t RawValue,
-    line: usize,
-    fields: Map<String, Value>,
+/// The members of a list, with their priorities.
+fn members(object: &mut Object<'_>, list: &str, name: &str) -> Result<Vec<Member>, Malformed> {
+    let mut members = Vec::new();
+    for mut member in object.objects(list)? {
+        let name = member.name(name)?;
+        // Whoever has none comes behind those of priority 0.
+        let priority = member.number("priority")?.unwrap_or(-1);
+        members.push(Member { name, priority });
+    }
+    Ok(members)
 }
 
-impl<'t> Object<'t> {
-    fn read(source: &'t Source, raw: &'t RawValue) -> Result<Object<'t>, Malformed> {
-        let line = source.line_of(raw.get());
-        match serde_json::from_str(raw.get()) {
-            Ok(fields) => Ok(Object { source, raw, line, fields }),
-            Err(_) => Err(Malformed::new(line, "here an object `{…}` must stand")),
-        }
-    }
+fn defaults(mut object: Object<'_>) -> Result<Defaults, Malformed> {
+    Ok(Defaults {
+        send: object.truth("publishClientSend")?.unwrap_or_default(),
+        receive: object.truth("publishClientReceive")?.unwrap_or_default(),
+        subscribe: object.truth("subscribe")?.unwrap_or_default(),
+    })
+}
 
-    fn bad(&self, reason: impl Into<String>) -> Malformed {
-        Malformed::new(self.line, reason)
+/// Remembers what nobody has asked for.
+fn note_rest(mut object: Object<'_>, unknown: &mut Vec<(usize, String)>) -> Result<(), Malformed> {
+    for text in ["textname", "textdescription"] {
+        object.text(text)?;
     }
-
-    fn text(&mut self, field: &str) -> Result<Option<String>, Malformed> {
-        match self.fields.remove(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(self.bad(format!("`{field}` must be a text"))),
-        }
-    }
-
-    /// A text that must be there.
-    fn name(&mut self, field: &str) -> Result<String, Malformed> {
-        let text = self.text(field)?.filter(|text| !text.is_empty());
-        text.ok_or_else(|| self.bad(format!("`{field}` is missing or empty")))
-    }
-
-    fn number(&mut self, field: &str) -> Result<Option<i64>, Malformed> {
-        match self.fields.remove(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => match value.as_i64() {
-                Some(number) => Ok(Some(number)),
-                None => Err(self.bad(format!("`{field}` must be a whole number"))),
-            },
-        }
-    }
-
-    fn truth(&mut self, field: &str) -> Result<Option<bool>, Malformed> {
-        match self.fields.remove(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Bool(is)) => Ok(Some(is)),
-            Some(_) => Err(self.bad(format!("`{field}` must be `true` or `false`"))),
-        }
-    }
-
-    fn defaults(&self, value: &Value) -> Result<Defaults, Malformed> {
-        let truth = |field: &str| match value.get(field) {
-            None | Some(Value::Null) => Ok(false),
-            Some(Value::Bool(is)) => Ok(*is),
-            Some(_) => Err(self.bad(format!("`defaultACLAccess`: `{field}` is not true or false"))),
-        };
-        Ok(Defaults {
-            send: truth("publishClientSend")?,
-            receive: truth("publishClientReceive")?,
-            subscribe: truth("subscribe")?,
-        })
-    }
-
-    /// A list of names with priorities.
-    fn members(&mut self, field: &str, name: &str) -> Result<Vec<Member>, Malformed> {
-        let mut members = Vec::new();
-        for (_, raws) in self.lists(&[field])? {
-            for raw in raws {
-                let mut member = Object::read(self.source, raw)?;
-                let name = member.name(name)?;
-                // Whoever has none comes behind those of priority 0.
-                let priority = member.number("priority")?.unwrap_or(-1);
-                members.push(Member { name, priority });
-            }
-        }
-        Ok(members)
-    }
-
-    /// The elements of lists, each with its place in the file.
-    fn lists<'n>(
-        &mut self,
-        names: &[&'n str],
-    ) -> Result<Vec<(&'n str, Vec<&'t RawValue>)>, Malformed> {
-        let mut lists = Vec::new();
-        let raws: std::collections::BTreeMap<String, &RawValue> =
-            serde_json::from_str(self.raw.get()).map_err(|error| self.bad(error.to_string()))?;
-        for name in names {
-            self.fields.remove(*name);
-            let Some(raw) = raws.get(*name) else { continue };
-            let list: Vec<&RawValue> = Deserialize::deserialize(*raw).map_err(|_| {
-                Malformed::new(self.source.line_of(raw.get()), format!("`{name}` must be a list"))
-            })?;
-            lists.push((*name, list));
-        }
-        Ok(lists)
-    }
-
-    fn rest(mut self, unknown: &mut Vec<(usize, String)>) {
-        for text in ["textname", "textdescription"] {
-            self.fields.remove(text);
-        }
-        unknown.extend(self.fields.into_iter().map(|(name, _)| (self.line, name)));
-    }
+    unknown.extend(object.rest());
+    Ok(())
 }
 
 #[cfg(test)]
@@ -386,6 +300,15 @@ mod tests {
     }
 
     #[test]
+    fn names_of_fields_are_the_same_in_any_case() {
+        let file = FILE.replace("\"disabled\"", "\"Disabled\"").replace("\"allow\"", "\"ALLOW\"");
+        let read = read(&Source::of("dynsec.json", file)).unwrap();
+        assert!(read.clients[1].is_disabled);
+        let allows: Vec<_> = read.roles[0].rules.iter().map(|rule| rule.is_allow).collect();
+        assert_eq!(allows, [true, false]);
+    }
+
+    #[test]
     fn a_file_that_cannot_be_read_names_the_line() {
         let check = |from: &str, to: &str, line: usize, says: &str| {
             assert!(FILE.contains(from), "{from}");
@@ -407,6 +330,8 @@ mod tests {
         check("\"iterations\": 101", "\"iterations\": 99999999", 4, "99999999 iterations");
         check("\"disabled\": true", "\"disabled\": 1", 6, "`true` or `false`");
         check("subscribePattern", "subscribe", 16, "not known");
+        check("\"allow\": false", "\"allow\": false, \"allow\": true", 18, "twice");
+        check("\"disabled\": true", "\"disabled\": true, \"Disabled\": false", 6, "twice");
         check("\"plant/safe\"", "\"plant/#/safe\"", 18, "plant/#/safe");
         check("{ \"groupname\": \"staff\"", "7, { \"groupname\": \"staff\"", 12, "an object");
     }

@@ -8,6 +8,7 @@ mod acl_rules;
 mod dynsec;
 mod dynsec_rules;
 mod findings;
+mod object;
 mod passwd;
 mod resource;
 mod run;

@@ -35,7 +35,9 @@ pub(super) async fn run(command: Mosquitto, session: &mut Session) -> Result<Ans
     if !command.replace {
         refuse_replacement(items(&plan, "changes"))?;
     }
-    let done = session.post("/api/policy?dryRun=false", &document).await?;
+    // Once more by the server: somebody may have made a user of that name in between.
+    let path = format!("/api/policy?dryRun=false&onlyNew={}", !command.replace);
+    let done = session.post(&path, &document).await.map_err(with_advice)?;
     let count = items(&done, "changes").len();
     Ok(Answer::done(with(done, &findings), format!("{count} changes made")))
 }

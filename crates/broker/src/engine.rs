@@ -276,6 +276,14 @@ impl Engine {
         self.shard.sessions.iter().map(crate::session::Session::view).collect()
     }
 
+    /// Whether this session is there and has a connection.
+    #[must_use]
+    pub fn is_connected(&self, user: UserId, client_id: &str) -> bool {
+        let place = self.shard.sessions.find(&SessionKeyRef { user, client_id });
+        let session = place.and_then(|place| self.shard.sessions.get(place));
+        session.is_some_and(|session| session.connection.is_some())
+    }
+
     /// One session of this shard, if there is such.
     #[must_use]
     pub fn client(&self, user: UserId, client_id: &str) -> Option<ClientView> {

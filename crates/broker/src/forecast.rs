@@ -13,7 +13,7 @@ use thiserror::Error;
 use topic::{SubscriptionFilter, TopicName};
 
 use crate::engine::Engine;
-use crate::identity::{SessionKey, SessionKeyRef, SessionRef};
+use crate::identity::{SessionKey, SessionRef};
 use crate::publishers::{Published, is_of_last_day};
 use crate::rejudge::{LastJudged, judge_subscription, judge_will};
 use crate::session::Session;
@@ -175,19 +175,12 @@ impl Engine {
         let is_complete = published.incomplete_at.is_none_or(|at| !is_of_last_day(at, now));
         if !lost.is_empty() || !is_complete {
             let entry = forecast.clients.entry(key.clone());
-            let is_connected = self.is_connected(key);
+            let is_connected = self.is_connected(key.user, &key.client_id);
             let client = entry.or_insert_with(|| ClientLoss::of(rights.user_name(), is_connected));
             client.publishes = lost;
             client.are_publishes_complete = is_complete;
         }
         1 + published.topics.len()
-    }
-
-    fn is_connected(&self, key: &SessionKey) -> bool {
-        let sessions = &self.shard.sessions;
-        let place = sessions.find(&SessionKeyRef { user: key.user, client_id: &key.client_id });
-        let session = place.and_then(|place| sessions.get(place));
-        session.is_some_and(|session| session.connection.is_some())
     }
 }
 

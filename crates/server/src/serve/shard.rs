@@ -11,7 +11,7 @@ use std::time::Duration;
 use access::Policy;
 use admin::{RefusalSink, RefusedRequest};
 use broker::{
-    AttachRefusal, AttachRefused, ClientView, ConnectionId, ConnectionLost, Effect, Engine,
+    Attach, AttachRefusal, AttachRefused, ClientView, ConnectionId, ConnectionLost, Effect, Engine,
     Forecast, PolicyMoved, Progress, Record, Report, ShardId,
 };
 use hashbrown::{HashMap, HashSet};
@@ -295,14 +295,34 @@ impl Shard {
         }
     }
 
+    /// Adopts a newcomer, unless all is coming to an end. One that takes over waits until what the former connection
+    /// had received by now is read: a client that says goodbye and is back at once has said goodbye.
+    fn welcome(self: &Rc<Self>, newcomer: Box<Newcomer>) {
+        if self.is_stopping.get() {
+            return;
+        }
+        if !self.takes_over(&newcomer) {
+            return self.adopt(*newcomer);
+        }
+        let shard = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            // The runtime looks at its sockets before it comes back here, and those that have input go first.
+            tokio::task::yield_now().await;
+            if !shard.is_stopping.get() {
+                shard.adopt(*newcomer);
+            }
+        });
+    }
+
+    fn takes_over(&self, newcomer: &Newcomer) -> bool {
+        let Attach { connect, assigned_client_id, .. } = &newcomer.attach;
+        let client_id = assigned_client_id.as_deref().unwrap_or(&connect.client_id);
+        self.engine.borrow().is_connected(newcomer.authenticated.user_id(), client_id)
+    }
+
     fn obey(self: &Rc<Self>, order: Order) {
         match order {
-            Order::Adopt(newcomer) => {
-                if !self.is_stopping.get() {
-                    self.adopt(*newcomer);
-                }
-                return;
-            }
+            Order::Adopt(newcomer) => return self.welcome(newcomer),
             Order::Message(message) => {
                 self.engine.borrow_mut().handle_message(message, clock::now());
             }

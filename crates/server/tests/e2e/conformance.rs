@@ -2,7 +2,7 @@
 //!
 //! `Shows` lines are read by `cargo xtask tidy`: docs/conformance.md lists each statement with the tests that show it.
 
-use testkit::{MqttClient, Outcome, Packet, Property, Version, Will, login};
+use testkit::{MqttClient, Outcome, Packet, Property, Version, Will, login, wire};
 
 use crate::support::{OTHER_PASSWORD, PASSWORD, setup, without_locks};
 
@@ -93,6 +93,26 @@ fn an_unknown_authentication_method_is_refused_whatever_the_password() {
     }
     // It was not a failed password: nobody is counted or locked.
     assert_eq!(login(Version::V5, "c").user("machine", PASSWORD).code(broker.mqtt()), 0);
+}
+
+// Shows 3.1.1: [MQTT-3.14.4-3]; 5.0: [MQTT-3.14.4-3].
+#[test]
+fn a_client_that_says_goodbye_and_is_back_at_once_leaves_no_will_behind() {
+    const ROUNDS: usize = 300;
+    let broker = setup().start();
+    broker.add_user("machine", PASSWORD, &["--allow", "readWrite:#"]);
+    let mut reader = login(Version::V5, "reader").user("machine", PASSWORD).connect(broker.mqtt());
+    assert_eq!(reader.subscribe("w", 0), 0);
+    for version in Version::BOTH {
+        let restless = login(version, "restless").user("machine", PASSWORD).resuming();
+        let restless = restless.will(Will::new("w", b"gone"));
+        for _ in 0..ROUNDS / 2 {
+            let mut client = restless.connect(broker.mqtt());
+            client.send(&wire::disconnect());
+            client.drop_link();
+        }
+    }
+    assert_eq!(reader.messages_before_ping(), [], "wills in {ROUNDS} rounds");
 }
 
 // Shows 3.1.1: [MQTT-3.1.2-8]; 5.0: [MQTT-3.1.2-7], [MQTT-3.1.2-8].

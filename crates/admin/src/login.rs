@@ -435,7 +435,7 @@ impl Comparison {
         }
         let password = self.password.expose();
         // A stranger's hash to be kept takes the place, and the time, of the comparison with nobody's.
-        let (found, kept) = match &self.stranger {
+        let (found, made) = match &self.stranger {
             Some(Stranger::New(_)) => (None, hasher.make_once(password).ok()),
             Some(Stranger::Known { .. }) | None => {
                 (hasher.verify(password, &self.candidates), None)
@@ -446,7 +446,7 @@ impl Comparison {
             let now_ms = clock();
             flight.land(Verdict::Refused(protection.failed(Some(username), *source, now_ms)));
             if let Some(stranger) = self.stranger {
-                stranger.settle(&self.password, kept, found.is_some(), now_ms);
+                stranger.settle(&self.password, made, found.is_some(), now_ms);
             }
             return;
         };

@@ -16,6 +16,7 @@ use std::num::NonZeroU32;
 
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::DecodePaddingMode;
@@ -145,6 +146,19 @@ impl ParsedHash {
         self.scheme == other.scheme
             && self.salt == other.salt
             && self.output.len() == other.output.len()
+    }
+
+    /// The hash as text, which reads back as it was made.
+    pub(crate) fn to_checked_phc(&self) -> Result<PasswordHash, HashError> {
+        let text = self.to_phc()?;
+        let back = ParsedHash::parse(&text)?;
+        let is_same = self.is_computed_as(&back)
+            && verify_slices_are_equal(&self.output, &back.output).is_ok();
+        if is_same {
+            Ok(text)
+        } else {
+            Err(HashError::Refused("the new hash reads back differently".to_owned()))
+        }
     }
 
     /// The text of it, if it is an Argon2.

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Weak};
 
 use access::UserName;
-use store::{PasswordHash, RegistryOrigin, RegistryPassword, RegistryRecord, RegistryState};
+use store::{RegistryOrigin, RegistryPassword, RegistryRecord, RegistryState};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -45,9 +45,13 @@ pub(crate) enum Stranger {
     },
 }
 
-/// A client to be recorded.
+/// A client to be recorded. Its request is made of this after the refusal was given.
 pub(crate) struct Newcomer {
-    record: RegistryRecord,
+    name: UserName,
+    client_id: Box<str>,
+    listener: Box<str>,
+    peer: PeerAddress,
+    at_ms: u64,
     replaces: Option<Uuid>,
     place: Place,
     policy: PasswordPolicy,
@@ -101,21 +105,16 @@ impl Admin {
         let place = registry.reserve((Channel::Mqtt, username), peer.source(), &directory, now_ms);
         let place = place.ok()?;
         drop(directory);
-        let record = RegistryRecord {
-            id: new_uuid().ok()?,
-            username: name,
-            origin: RegistryOrigin::Mqtt,
-            password: RegistryPassword::Absent,
-            csr: None,
-            wishes: NO_WISHES.into(),
-            client_id: Some(cut(client.client_id)),
-            address: peer.to_string().into(),
+        Some(Stranger::New(Box::new(Newcomer {
+            name,
+            client_id: client.client_id.into(),
             listener: client.listener.into(),
-            created_at_ms: now_ms,
-            state: RegistryState::Pending,
-        };
-        let policy = settings.password_policy;
-        Some(Stranger::New(Box::new(Newcomer { record, replaces, place, policy })))
+            peer,
+            at_ms: now_ms,
+            replaces,
+            place,
+            policy: settings.password_policy,
+        })))
     }
 
     /// Records a client that was refused for its name alone, without a comparison of passwords.
@@ -147,9 +146,7 @@ impl Admin {
             return;
         }
         if let Some(Stranger::New(newcomer)) = self.stranger(attempted, now_ms) {
-            let Newcomer { record, replaces, place, .. } = *newcomer;
-            let record = RegistryRecord { password, origin, ..record };
-            place.registry().file(Filing { record, replaces, place });
+            newcomer.file(origin, password);
         }
     }
 
@@ -159,8 +156,8 @@ impl Admin {
         let Some(Stranger::New(newcomer)) = self.stranger(attempted, now_ms) else { return };
         let password = Secret::new(password.to_vec());
         let job = Box::new(move |hasher: &mut Hasher| {
-            let hash = hasher.make_once(password.expose()).ok();
-            newcomer.file(&password, hash);
+            let made = hasher.make_once(password.expose()).ok();
+            newcomer.file_tried(&password, made);
         });
         if let Err(full) = self.shared.pool.submit(attempted.peer.source(), job) {
             tracing::debug!(?full, "a client is not recorded");
@@ -181,12 +178,12 @@ impl Stranger {
     pub(crate) fn settle(
         self,
         password: &Secret,
-        kept: Option<PasswordHash>,
+        made: Option<ParsedHash>,
         is_same: bool,
         now_ms: u64,
     ) {
         match self {
-            Stranger::New(newcomer) => newcomer.file(password, kept),
+            Stranger::New(newcomer) => newcomer.file_tried(password, made),
             Stranger::Known { registry, id, peer, .. } => {
                 let sighting = if is_same { Sighting::Same } else { Sighting::Other };
                 registry.saw(id, sighting, peer, now_ms);
@@ -197,14 +194,29 @@ impl Stranger {
 
 impl Newcomer {
     /// A password that nobody may set is not kept: it could not be the user's.
-    fn file(self, password: &Secret, hash: Option<PasswordHash>) {
-        let Newcomer { record, replaces, place, policy } = self;
-        let is_fit = policy.check(password, record.username.as_str()).is_ok();
-        let password = match hash.filter(|_| is_fit) {
-            Some(hash) => RegistryPassword::Kept(hash),
-            None => RegistryPassword::Unfit,
+    fn file_tried(self, password: &Secret, made: Option<ParsedHash>) {
+        let is_fit = self.policy.check(password, self.name.as_str()).is_ok();
+        let hash = made.filter(|_| is_fit).and_then(|made| made.to_checked_phc().ok());
+        let password = hash.map_or(RegistryPassword::Unfit, RegistryPassword::Kept);
+        self.file(RegistryOrigin::Mqtt, password);
+    }
+
+    fn file(self, origin: RegistryOrigin, password: RegistryPassword) {
+        let Newcomer { name, client_id, listener, peer, at_ms, replaces, place, .. } = self;
+        let Ok(id) = new_uuid() else { return };
+        let record = RegistryRecord {
+            id,
+            username: name,
+            origin,
+            password,
+            csr: None,
+            wishes: NO_WISHES.into(),
+            client_id: Some(cut(&client_id)),
+            address: peer.to_string().into(),
+            listener,
+            created_at_ms: at_ms,
+            state: RegistryState::Pending,
         };
-        let record = RegistryRecord { password, ..record };
         place.registry().file(Filing { record, replaces, place });
     }
 }

@@ -89,13 +89,16 @@ async fn while_clients_are_recorded_refusals_cannot_be_told_apart_by_time() {
             times_us[index].push(refuse(name, password).await);
         }
     }
-    let medians: Vec<u128> = times_us.iter_mut().map(|times| median(times)).collect();
-    println!("median µs of a refusal, the third recorded: {medians:?}");
-    let recorded = super::registry::requests(&house).len();
-    assert!(recorded > 50, "{recorded} of the first hundred are recorded");
-    let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
-    assert!(*least > 100, "a hash was made: {medians:?}");
-    assert!(most * 100 <= least * 125, "within a quarter: {medians:?}");
+    // Of what else the machine does, the fastest tenth has met least.
+    let tenths: Vec<u128> = times_us.iter_mut().map(|times| fastest_tenth(times)).collect();
+    println!("fastest tenth of refusals in µs, the third recorded: {tenths:?}");
+    let all = u64::try_from(ROUNDS).unwrap() + 1;
+    while house.admin.registry(&Caller::LocalOwner).pending < all {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let (least, most) = (tenths.iter().min().unwrap(), tenths.iter().max().unwrap());
+    assert!(*least > 100, "a hash was made: {tenths:?}");
+    assert!(most * 100 <= least * 125, "within a quarter: {tenths:?}");
 }
 
 #[tokio::test]
@@ -151,6 +154,11 @@ async fn wrong_passwords_of_one_source_do_not_hold_up_another() {
         let refused = guess.await.unwrap().unwrap_err();
         assert_eq!(refused.reason().kind, RefusalKind::WrongPassword);
     }
+}
+
+fn fastest_tenth(times: &mut [u128]) -> u128 {
+    times.sort_unstable();
+    times[times.len() / 10]
 }
 
 fn median(times: &mut [u128]) -> u128 {

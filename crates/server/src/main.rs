@@ -15,7 +15,7 @@ fn main() -> ExitCode {
             let cli::ServeArgs { config, check, data_dir } = args;
             serve::run(serve::Options { config, data_dir, check })
         }
-        cli::Action::Bench(bench, is_json) => bench::run(bench, is_json),
+        cli::Action::Bench(bench, is_json) => bench::run(*bench, is_json),
         cli::Action::Ask(ask) => ask.run(),
     }
 }

@@ -149,7 +149,7 @@ pub(crate) enum Action {
     /// `countersign serve`
     Serve(ServeArgs),
     /// `countersign bench`, and whether its result is to be JSON
-    Bench(Bench, bool),
+    Bench(Box<Bench>, bool),
     /// Every other command.
     Ask(Box<Ask>),
 }
@@ -167,7 +167,7 @@ impl Cli {
         let Cli { global, command } = self;
         match command {
             Command::Serve(args) => Action::Serve(ServeArgs { data_dir: global.data_dir, ..args }),
-            Command::Bench(bench) => Action::Bench(bench, global.json),
+            Command::Bench(bench) => Action::Bench(Box::new(bench), global.json),
             Command::Ask(command) => Action::Ask(Box::new(Ask { global, command })),
         }
     }

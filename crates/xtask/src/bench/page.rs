@@ -32,12 +32,13 @@ pub(crate) fn write(
         page,
         "\nEach row {TURNS} times for each broker, in turns, {seconds} s each; shown is the run with the median figure.\n\
          Password and permissions are checked by all; payload 64 bytes, MQTT 3.1.1, loopback, generator on the same machine.\n\
-         Countersign runs with its defaults, except that certificates are taken beside passwords (`authentication = \"either\"`). TLS is 1.3
+         Countersign runs with its defaults, except that certificates are taken beside passwords (`authentication = \"either\"`). TLS is 1.3 \
          with certificates of P-256 made by Countersign, key exchange X25519 unless the row says otherwise. Mosquitto is given a password file, an ACL file and:\n\
          ```\n{MOSQUITTO_SETTINGS}```\n\
          `ratio` is how many times better the first broker's figure is. CPU is the generator's and the broker's time in the run shown.\n\
          Where the runs of one broker lie further apart than the two brokers do, the row says nothing: most of all latency and round trips,\n\
          which are told by the clock on the wall, on a machine that others use as well.\n\
+         What a broker frees after one run it uses again in the next: of the memory of connections the largest figure counts.\n\
          Countersign gives a session to a shard by a hash: with one publisher and one subscriber it is chance whether both are on\n\
          one shard, and that makes more than a quarter of the figure; see docs/performance.md."
     )?;

@@ -54,7 +54,7 @@ mod tests {
 
     use super::*;
 
-    // Shows 5.0: [MQTT-3.1.2-24].
+    // Shows 5.0: [MQTT-3.1.2-24], [MQTT-3.2.2-19].
     #[test]
     fn a_client_that_takes_no_answer_gets_none() {
         let mut connect = Connect::new(V5, "c");

@@ -51,6 +51,7 @@ impl Engine {
         session.rights = self.shard.policy.rights(key.user, &key.client_id);
         // Before the connection is ended, so that nothing it ends with goes past the new rights.
         self.shard.withdraw(place, now);
+        self.shard.set_allowance(place, now);
         if let Err(lapse) = standing
             && is_online
         {

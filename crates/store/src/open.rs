@@ -154,6 +154,7 @@ fn migrations() -> Vec<Migration> {
         migration(2, "certificates", include_str!("../migrations/0002_certificates.sql")),
         migration(3, "tokens", include_str!("../migrations/0003_tokens.sql")),
         migration(4, "audit", include_str!("../migrations/0004_audit.sql")),
+        migration(8, "publish budgets", include_str!("../migrations/0008_publish_budgets.sql")),
     ]
 }
 

@@ -10,15 +10,18 @@
 )]
 
 mod backpressure;
+mod budgets;
 mod conformance;
 mod delivery;
 mod durable;
+mod memory;
 mod protocol;
 mod random;
 mod restart;
 mod revocation;
 mod rights;
 mod sessions;
+mod system;
 mod users;
 mod wills;
 mod world;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use admin::AuthenticationMode;
 use axum::Router;
 use pki::ClientCertificate;
+use tokio::sync::Semaphore;
 
 use super::door::Door;
 use super::error::ServeError;
@@ -83,9 +84,15 @@ impl Entrances {
     }
 
     /// The listeners with what lies behind each.
-    pub(crate) fn open(self, config: &Config, router: &Router) -> Vec<(Listener, Arc<Door>)> {
-        let with_door =
-            |(kind, listener): (Kind, Listener)| (listener, Arc::new(kind.door(config, router)));
+    pub(crate) fn open(
+        self,
+        config: &Config,
+        router: &Router,
+        http_places: &Arc<Semaphore>,
+    ) -> Vec<(Listener, Arc<Door>)> {
+        let with_door = |(kind, listener): (Kind, Listener)| {
+            (listener, Arc::new(kind.door(config, router, http_places)))
+        };
         self.0.into_iter().map(with_door).collect()
     }
 }
@@ -127,7 +134,7 @@ impl Kind {
         }
     }
 
-    fn door(self, config: &Config, router: &Router) -> Door {
+    fn door(self, config: &Config, router: &Router, http_places: &Arc<Semaphore>) -> Door {
         let mode = config.login.authentication;
         let rules = || Rules {
             needs_certificate: mode == AuthenticationMode::MutualTls,
@@ -138,8 +145,7 @@ impl Kind {
             Self::Mqtt => Door { tls: None, http: None },
             Self::Mqtts => Door { tls: tls(pki::Listener::Mqtts), http: None },
             Self::Https => {
-                let places = config.intake.http_connections_max;
-                let http = Http::with_api(rules(), router.clone(), places);
+                let http = Http::with_api(rules(), router.clone(), Arc::clone(http_places));
                 Door { tls: tls(pki::Listener::Https), http: Some(Arc::new(http)) }
             }
             Self::Ws => Door { tls: None, http: Some(Arc::new(Http::websocket_only(rules()))) },

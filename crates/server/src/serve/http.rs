@@ -43,9 +43,8 @@ impl Http {
         Self { api: None, rules }
     }
 
-    /// MQTT and the API, for so many connections that speak no MQTT.
-    pub(crate) fn with_api(rules: Rules, router: Router, connections_max: usize) -> Self {
-        let places = Arc::new(Semaphore::new(connections_max));
+    /// MQTT and the API, for as many connections that speak no MQTT as there are places.
+    pub(crate) fn with_api(rules: Rules, router: Router, places: Arc<Semaphore>) -> Self {
         Self { api: Some(Api { router: TowerToHyperService::new(router), places }), rules }
     }
 

@@ -5,10 +5,11 @@
 //! reading from its clients until that inbox has fallen to half ([`Inbox::is_full`], [`Inbox::room`]).
 //! New connections in an inbox are bounded by the connections that may be pending.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use access::{Authenticated, UserId};
-use broker::{Attach, ClientView, Counters, ShardMessage};
+use broker::{Attach, Census, ClientView, Counters, Message, ShardMessage};
 use pki::PeerIdentity;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -25,8 +26,12 @@ pub(crate) enum Order {
     Clients(oneshot::Sender<Vec<ClientView>>),
     /// Tell one client.
     Client(UserId, String, oneshot::Sender<Option<ClientView>>),
-    /// Tell what was counted.
-    Counters(oneshot::Sender<Counters>),
+    /// Tell what was counted, and what is held.
+    Counters(oneshot::Sender<(Counters, Census)>),
+    /// Send these values of the broker to those who read them.
+    System(Vec<Arc<Message>>),
+    /// There is less memory than before, or more again.
+    MemoryChanged,
     /// End a client's connection and session.
     Kick(UserId, String, oneshot::Sender<bool>),
     /// Say goodbye to all clients and stop.
@@ -87,6 +92,11 @@ impl Inbox {
     /// Whether those who send batches should stop taking more work.
     pub(crate) fn is_full(&self) -> bool {
         self.batches.load(Ordering::Acquire) > self.batches_max
+    }
+
+    /// Messages of other shards that wait.
+    pub(crate) fn batches(&self) -> usize {
+        self.batches.load(Ordering::Acquire)
     }
 
     /// Waits until the inbox is at most half full.

@@ -4,7 +4,9 @@
 use std::net::SocketAddr;
 
 use access::{Authenticated, UserName};
-use broker::{Attach, AttachRefused, ClientName, Peer, Refusal, RefusalReason, Report};
+use broker::{
+    Attach, AttachRefusal, AttachRefused, ClientName, Peer, Refusal, RefusalReason, Report,
+};
 use mqtt::{Connect, ReasonCode};
 use pki::{Lapse, PeerIdentity};
 
@@ -58,6 +60,17 @@ pub(crate) fn attach_refused(client: &Newcoming, refused: &AttachRefused) {
     );
 }
 
+/// Why a proven client is refused, in a word for metrics.
+pub(crate) fn attach_refusal(why: &AttachRefusal) -> &'static str {
+    match why {
+        AttachRefusal::ClientId => "client_id",
+        AttachRefusal::Lapsed(_) => "lapsed",
+        AttachRefusal::Will { .. } => "will",
+        AttachRefusal::Limit(limit) => limit,
+        AttachRefusal::AuthenticationMethod => "authentication_method",
+    }
+}
+
 /// Who asks to be attached, kept for the case that it is refused.
 pub(crate) struct Newcoming {
     user: UserName,
@@ -92,6 +105,10 @@ pub(crate) fn log(report: &Report) {
         Report::SlowConsumer { client, rule, dropped } => {
             let (user, client_id, address) = who(client);
             tracing::warn!(user, client_id, %address, ?rule, dropped, "client too slow: messages dropped");
+        }
+        Report::OverBudget { client, rule } => {
+            let (user, client_id, address) = who(client);
+            tracing::warn!(user, client_id, %address, ?rule, "publisher is over its budget");
         }
         Report::RetainedFull { topic } => {
             tracing::warn!(topic = &**topic, "message not retained: the store is full");

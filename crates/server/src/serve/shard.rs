@@ -17,12 +17,14 @@ use mqtt::{ReasonCode, Timestamp};
 use pki::Pki;
 use tokio::sync::Notify;
 
-use super::clock;
+use super::clock::{self, Stopwatch};
 use super::inbox::{Inbox, Newcomer, Order};
 use super::link::Link;
+use super::metrics::{CONNECTS_REFUSED, Metrics};
 use super::proven::{self, Proven};
 use super::remainder::{READ_BYTES_MAX, Remainder};
 use super::report;
+use super::sources::Pulse;
 use super::state::Journal;
 use super::transport::Transport;
 use super::{farewell, refusal};
@@ -52,9 +54,22 @@ pub(crate) struct Shard {
     alarm: Cell<Option<Timestamp>>,
     alarm_changed: Notify,
     linger: Duration,
+    /// When the first had its turn in the round that is under way.
+    round: Cell<Option<Stopwatch>>,
+    pulses: Arc<[Pulse]>,
+    metrics: Arc<Metrics>,
     is_stopping: Cell<bool>,
     /// Shared with those who are closing their sockets.
     leaving: Rc<()>,
+}
+
+/// Where a shard tells how it is doing.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    /// Of all shards, by number.
+    pub(crate) pulses: Arc<[Pulse]>,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Shard {
@@ -65,6 +80,7 @@ impl Shard {
         inboxes: Arc<[Inbox]>,
         journal: Option<Arc<Journal>>,
         pki: Arc<Pki>,
+        watched: Watched,
         linger: Duration,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -84,6 +100,9 @@ impl Shard {
             alarm: Cell::new(None),
             alarm_changed: Notify::new(),
             linger,
+            round: Cell::new(None),
+            pulses: watched.pulses,
+            metrics: watched.metrics,
             is_stopping: Cell::new(false),
             leaving: Rc::new(()),
         })
@@ -116,6 +135,7 @@ impl Shard {
                 tokio::task::spawn_local(link.serve(Rc::clone(self)));
             }
             Err(refused) => {
+                self.metrics.count_reason(CONNECTS_REFUSED, report::attach_refusal(&refused.why));
                 report::attach_refused(&name, &refused);
                 let last = hearer.connack(refused.reason);
                 let leaving = Rc::clone(&self.leaving);
@@ -213,6 +233,9 @@ impl Shard {
     /// Sees to it that the flusher runs once those who are ready now have had their turn: all that they make the
     /// engine do is one round.
     fn end_round(&self) {
+        if self.round.get().is_none() {
+            self.round.set(Some(Stopwatch::start()));
+        }
         self.flush.notify_one();
     }
 
@@ -235,7 +258,10 @@ impl Shard {
                 Effect::Pause(id) => self.with_link(id, Link::pause),
                 Effect::Resume(id) => self.with_link(id, Link::resume),
                 Effect::Forward(shard, message) => self.forward(shard, message),
-                Effect::Report(report) => report::log(&report),
+                Effect::Report(report) => {
+                    self.metrics.count_report(&report);
+                    report::log(&report);
+                }
             }
         }
         let alarm = engine.next_timeout();
@@ -290,7 +316,14 @@ impl Shard {
                 self.engine.borrow_mut().handle_message(message, clock::now());
             }
             Order::Clients(reply) => drop(reply.send(self.engine.borrow().clients())),
-            Order::Counters(reply) => drop(reply.send(self.engine.borrow().counters())),
+            Order::Counters(reply) => {
+                let engine = self.engine.borrow();
+                drop(reply.send((engine.counters(), engine.census())));
+            }
+            Order::System(values) => {
+                self.engine.borrow_mut().publish_system(&values, clock::now());
+            }
+            Order::MemoryChanged => self.engine.borrow_mut().memory_changed(clock::now()),
             Order::Client(user, client_id, reply) => {
                 let clients = self.engine.borrow().clients();
                 let is_meant = |one: &ClientView| one.user == user && *one.client_id == *client_id;
@@ -313,6 +346,7 @@ impl Shard {
 
     /// Ends the round: does what the engine asks for, and writes once to every connection that has output.
     fn finish_round(&self) {
+        let round = self.round.take();
         self.carry_out();
         let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
         for id in &dirty {
@@ -330,6 +364,9 @@ impl Shard {
         drop(next);
         // Taken output may have let the engine go on with what had to wait.
         self.carry_out();
+        if let (Some(round), Some(pulse)) = (round, self.pulses.get(usize::from(self.id.0))) {
+            pulse.count(round.elapsed());
+        }
         if !self.dirty.borrow().is_empty() {
             self.end_round();
         }

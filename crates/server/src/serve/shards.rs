@@ -11,7 +11,7 @@ use pki::Pki;
 use tokio::sync::{mpsc, watch};
 
 use super::inbox::{Inbox, Order};
-use super::shard::{self, Shard};
+use super::shard::{self, Shard, Watched};
 use super::state::{Journal, State};
 
 /// All shards, running.
@@ -19,7 +19,8 @@ pub(crate) struct Shards {
     /// The way to each of them.
     pub(crate) inboxes: Arc<[Inbox]>,
     threads: Vec<JoinHandle<()>>,
-    journal: Option<Arc<Journal>>,
+    /// What keeps their state; `None` if nothing does.
+    pub(crate) journal: Option<Arc<Journal>>,
 }
 
 /// What every shard is given.
@@ -29,6 +30,7 @@ struct Common {
     inboxes: Arc<[Inbox]>,
     journal: Option<Arc<Journal>>,
     pki: Arc<Pki>,
+    watched: Watched,
     policy_changes: watch::Receiver<u64>,
     stop_timeout: Duration,
 }
@@ -42,6 +44,7 @@ impl Shards {
         hub: &Arc<Hub>,
         state: State,
         pki: &Arc<Pki>,
+        watched: Watched,
         batches_max: usize,
         policy_changes: watch::Receiver<u64>,
         stop_timeout: Duration,
@@ -54,6 +57,7 @@ impl Shards {
             inboxes: Arc::clone(&inboxes),
             journal: state.journal.clone(),
             pki: Arc::clone(pki),
+            watched,
             policy_changes,
             stop_timeout,
         };
@@ -88,9 +92,9 @@ fn start_thread(
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("{THREAD_NAME}{}", id.0)).spawn(move || {
-        let Common { hub, inboxes, journal, pki, policy_changes, stop_timeout } = common;
+        let Common { hub, inboxes, journal, pki, watched, policy_changes, stop_timeout } = common;
         let linger = Duration::from_millis(hub.limits().close_linger_ms);
-        let shard = Shard::new(id, engine, inboxes, journal, pki, linger);
+        let shard = Shard::new(id, engine, inboxes, journal, pki, watched, linger);
         let tasks = tokio::task::LocalSet::new();
         tasks.block_on(
             &runtime,

@@ -23,6 +23,7 @@ mod explain;
 mod first_session;
 mod lifecycle;
 mod malformed;
+mod overload;
 mod policy;
 mod real_clients;
 mod remote;

@@ -44,7 +44,7 @@ impl Drop for Broker {
 pub(crate) fn start(program: &Path, directory: &Path) -> anyhow::Result<Vec<Broker>> {
     let password_file = directory.join("password");
     fs::write(&password_file, format!("{PASSWORD}\n"))?;
-    let mut brokers = vec![countersign(program, directory, &password_file)?];
+    let mut brokers = vec![countersign(program, directory, &password_file, &[])?];
     match mosquitto(directory, &password_file)? {
         Some(mosquitto) => brokers.push(mosquitto),
         None => println!("SKIPPED: mosquitto is not installed: nobody to compare with"),
@@ -52,7 +52,23 @@ pub(crate) fn start(program: &Path, directory: &Path) -> anyhow::Result<Vec<Brok
     Ok(brokers)
 }
 
-fn countersign(program: &Path, directory: &Path, password_file: &Path) -> anyhow::Result<Broker> {
+/// This broker alone, with these variables.
+pub(crate) fn own(
+    program: &Path,
+    directory: &Path,
+    variables: &[(&str, &str)],
+) -> anyhow::Result<Broker> {
+    let password_file = directory.join("password");
+    fs::write(&password_file, format!("{PASSWORD}\n"))?;
+    countersign(program, directory, &password_file, variables)
+}
+
+fn countersign(
+    program: &Path,
+    directory: &Path,
+    password_file: &Path,
+    variables: &[(&str, &str)],
+) -> anyhow::Result<Broker> {
     let data = directory.join("countersign");
     let mut process = Command::new(program)
         .arg("serve")
@@ -62,6 +78,7 @@ fn countersign(program: &Path, directory: &Path, password_file: &Path) -> anyhow
         .env("COUNTERSIGN_LISTENERS_MQTTS", "off")
         .env("COUNTERSIGN_LISTENERS_HTTPS", "off")
         .env("COUNTERSIGN_LISTENERS_WS", "off")
+        .envs(variables.iter().copied())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

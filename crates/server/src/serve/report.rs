@@ -66,6 +66,8 @@ pub(crate) fn attach_refusal(why: &AttachRefusal) -> &'static str {
         AttachRefusal::ClientId => "client_id",
         AttachRefusal::Lapsed(_) => "lapsed",
         AttachRefusal::Will { .. } => "will",
+        AttachRefusal::WillFormat => "will_format",
+        AttachRefusal::AnswerTooLarge => "answer_too_large",
         AttachRefusal::Limit(limit) => limit,
         AttachRefusal::AuthenticationMethod => "authentication_method",
     }

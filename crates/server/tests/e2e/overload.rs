@@ -199,12 +199,12 @@ fn a_publish_budget_holds_over_all_connections_and_follows_the_command_line_at_o
     // Ten at once, the other thirty in a second and a half.
     let (_, took) = pace(&broker, 4, 40);
     assert!(took > Duration::from_millis(1_300), "{took:?}");
-    broker.cli(&["role", "add", "quiet", "--publish-budget", "messages=10:1"]).ok();
-    broker.cli(&["user", "set", "machine", "--role", "quiet"]).ok();
+    drop(broker.cli(&["role", "add", "quiet", "--publish-budget", "messages=10:1"]).ok());
+    drop(broker.cli(&["user", "set", "machine", "--role", "quiet"]).ok());
     let (_, took) = pace(&broker, 1, 12);
     assert!(took > Duration::from_millis(900), "the role's is narrower: {took:?}");
-    broker.cli(&["role", "set", "quiet", "--no-publish-budget"]).ok();
-    broker.cli(&["user", "set", "machine", "--no-publish-budget"]).ok();
+    drop(broker.cli(&["role", "set", "quiet", "--no-publish-budget"]).ok());
+    drop(broker.cli(&["user", "set", "machine", "--no-publish-budget"]).ok());
     let (_, took) = pace(&broker, 2, 400);
     assert!(took < Duration::from_secs(5), "{took:?}");
     let waits = metrics(&broker)["countersign_publish_budget_waits_total"];
@@ -240,7 +240,7 @@ fn a_publish_budget_is_shown_kept_exported_audited_and_refused_if_it_makes_no_se
         let ran = broker.cli(&["user", "set", "machine", "--publish-budget", bad]);
         assert_eq!(ran.code, Some(2), "{bad}");
     }
-    broker.cli(&["role", "add", "loud", "--publish-budget", "bytes=9"]).ok();
+    drop(broker.cli(&["role", "add", "loud", "--publish-budget", "bytes=9"]).ok());
     broker.kill_and_restart();
     assert_eq!(broker.cli_json(&["user", "show", "machine"])["publishBudget"], expected);
     let exported = broker.cli(&["export"]).ok().stdout;
@@ -248,8 +248,8 @@ fn a_publish_budget_is_shown_kept_exported_audited_and_refused_if_it_makes_no_se
     std::fs::write(&file, &exported).unwrap();
     let file = file.to_str().unwrap();
     assert_eq!(broker.cli(&["apply", "-f", file, "--prune"]).ok().stdout, "no changes\n");
-    broker.cli(&["user", "set", "machine", "--no-publish-budget"]).ok();
-    broker.cli(&["role", "set", "loud", "--publish-budget", "bytes=10"]).ok();
+    drop(broker.cli(&["user", "set", "machine", "--no-publish-budget"]).ok());
+    drop(broker.cli(&["role", "set", "loud", "--publish-budget", "bytes=10"]).ok());
     assert_eq!(broker.cli_json(&["user", "show", "machine"])["publishBudget"], Value::Null);
     let audit = broker.cli(&["--json", "audit"]).ok().stdout;
     for change in ["messages=5:5,bytes=1000:2000", "bytes=9:9", "bytes=10:10"] {
@@ -300,7 +300,7 @@ fn at_the_memory_ceiling_what_needs_more_is_refused_and_the_rest_goes_on_until_i
     assert!(!broker.log_lines(&["memory is full"]).is_empty());
     assert!(broker.resident_kib() < CEILING_MIB << 10);
     // What was kept for somebody who is not coming back is given up.
-    broker.cli(&["client", "kick", "machine", "gone"]).ok();
+    drop(broker.cli(&["client", "kick", "machine", "gone"]).ok());
     eventually("memory is ample again", || metrics(&broker)["countersign_memory_level"] == 0.0);
     assert_eq!(login(Version::V5, "late").user("machine", PASSWORD).code(broker.mqtt()), 0);
     assert_eq!(bystander.subscribe("something/new", 0), 0);

@@ -58,9 +58,11 @@ async fn every_change_is_recorded_with_who_what_before_and_after() {
         json!({
             "username": "alice", "grantTypes": [{"method": "password", "isRequired": false}],
             "mqttPublishPrefix": null, "roles": [], "permissions": permissions, "enabled": enabled,
+            "publishBudget": null,
         })
     };
-    let reader = json!({"name": "reader", "permissions": ["allow mqtt:read:b/#"]});
+    let reader =
+        json!({"name": "reader", "permissions": ["allow mqtt:read:b/#"], "publishBudget": null});
     assert_eq!(
         said,
         [

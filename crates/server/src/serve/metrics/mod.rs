@@ -31,10 +31,13 @@ pub(crate) fn router(sources: Arc<Sources>) -> Router {
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     /// By what, listener and result.
-    at_listeners: Mutex<BTreeMap<(&'static str, Arc<str>, &'static str), u64>>,
+    at_listeners: Mutex<BTreeMap<AtListener, u64>>,
     /// By metric and reason.
     reasons: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
 }
+
+/// What is counted, at which listener, with which result.
+type AtListener = (&'static str, Arc<str>, &'static str);
 
 /// Some of the counts, as sums.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

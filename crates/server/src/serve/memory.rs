@@ -71,7 +71,8 @@ pub(crate) async fn watch(sources: Arc<Sources>) {
     loop {
         let resident = resident().unwrap_or(0);
         let level = sources.hub.memory();
-        if level == Memory::Ample {
+        if level == Memory::Ample && resident < ceiling.part(SHORT_UNTIL) {
+            // As long as the allocator keeps what it was given back, it has to be known how much that is.
             most = Most::default();
         } else if looks.is_multiple_of(LOOKS_A_COUNT) {
             most.held(sources.held_bytes().await);
@@ -195,7 +196,7 @@ const CLOSE: u64 = 97;
 const NEAR: u64 = 60;
 const LOOK: Duration = Duration::from_millis(100);
 const LOOK_NEAR: Duration = Duration::from_millis(20);
-/// What sessions hold is counted at every so many looks, and only while memory is short.
+/// What sessions hold is counted at every so many looks, and only while so much is resident.
 const LOOKS_A_COUNT: u32 = 25;
 
 #[cfg(test)]

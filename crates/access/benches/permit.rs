@@ -6,8 +6,8 @@ use std::error::Error;
 use std::hint::black_box;
 
 use access::{
-    Context, Effect, GrantTypes, Operation, Permission, PermissionId, Policy, Resource, User,
-    UserId, UserName,
+    Context, Effect, GrantTypes, Operation, Permission, PermissionId, Policy, PublishBudget,
+    Resource, User, UserId, UserName,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use topic::{SubscriptionFilter, TopicName};
@@ -32,6 +32,7 @@ fn user(rules: u128) -> Result<User, Box<dyn Error>> {
         roles: Vec::new(),
         permissions: (0..rules).map(permission).collect::<Result<_, Box<dyn Error>>>()?,
         enabled: true,
+        publish_budget: PublishBudget::default(),
         credential_epoch: 0,
     })
 }

@@ -60,6 +60,7 @@ fn role(number: u128) -> Result<Role, Box<dyn Error>> {
         permissions: (0..PERMISSIONS_PER_ROLE)
             .map(permission)
             .collect::<Result<_, Box<dyn Error>>>()?,
+        publish_budget: access::PublishBudget::default(),
     })
 }
 
@@ -72,6 +73,7 @@ fn user(number: u128) -> Result<User, Box<dyn Error>> {
         roles: vec![RoleId(Uuid::from_u128(number))],
         permissions: Vec::new(),
         enabled: true,
+        publish_budget: access::PublishBudget::default(),
         credential_epoch: 0,
     })
 }

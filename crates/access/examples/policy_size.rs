@@ -47,6 +47,7 @@ fn role(number: u128) -> Result<Role, Box<dyn Error>> {
         id: RoleId(Uuid::from_u128(number)),
         name: RoleName::parse(&format!("role-{number}"))?,
         permissions: (0..10).map(permission).collect::<Result<_, Box<dyn Error>>>()?,
+        publish_budget: access::PublishBudget::default(),
     })
 }
 
@@ -60,6 +61,7 @@ fn user(number: u128, roles: u128) -> Result<User, Box<dyn Error>> {
         roles: vec![role_of(number), role_of(number / 3)],
         permissions: Vec::new(),
         enabled: true,
+        publish_budget: access::PublishBudget::default(),
         credential_epoch: 0,
     })
 }

@@ -7,6 +7,11 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(pub Uuid);
 
+impl UserId {
+    /// Who writes what the broker says of itself. No user has it: ids are drawn at random.
+    pub const BROKER: UserId = UserId(Uuid::nil());
+}
+
 /// The id of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoleId(pub Uuid);

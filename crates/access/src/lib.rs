@@ -10,6 +10,7 @@
 //! is in store.
 
 mod authenticated;
+mod budget;
 mod coverage;
 mod decide;
 mod defaults;
@@ -26,6 +27,7 @@ mod rights;
 mod rules;
 
 pub use authenticated::{Authenticated, Lapse, Proof};
+pub use budget::{BudgetError, PublishBudget, Rate};
 pub use coverage::{Grantor, Recipient};
 pub use defaults::{
     CONNECTWARE_ADMIN, DEFAULT_ROLES, DefaultPermission, DefaultRole, MINIMUM_ACCESS,

@@ -1,7 +1,8 @@
 //! What is in store: permissions, roles and users as they are written.
 
 use crate::{
-    GrantTypes, PermissionId, PublishPrefix, Resource, RoleId, RoleName, UserId, UserName,
+    GrantTypes, PermissionId, PublishBudget, PublishPrefix, Resource, RoleId, RoleName, UserId,
+    UserName,
 };
 use std::fmt;
 use std::str::FromStr;
@@ -79,6 +80,8 @@ pub struct Role {
     pub name: RoleName,
     /// What it brings to whoever has it.
     pub permissions: Vec<Permission>,
+    /// How much each who has it may publish.
+    pub publish_budget: PublishBudget,
 }
 
 /// A known identity, person or machine; all but its secrets.
@@ -96,6 +99,8 @@ pub struct User {
     pub roles: Vec<RoleId>,
     /// Its own permissions.
     pub permissions: Vec<Permission>,
+    /// How much it may publish, before its roles narrow that.
+    pub publish_budget: PublishBudget,
     /// False takes every right and every way in.
     pub enabled: bool,
     /// Changes when existing logins must end, as with a new password.

@@ -3,8 +3,8 @@
 use crate::index::Index;
 use crate::rules::RuleSet;
 use crate::{
-    Authenticated, GrantTypes, Lapse, Permission, PublishPrefix, Rights, Role, RoleId, RoleName,
-    User, UserId, UserName,
+    Authenticated, GrantTypes, Lapse, Permission, PublishBudget, PublishPrefix, Rights, Role,
+    RoleId, RoleName, User, UserId, UserName,
 };
 use std::sync::Arc;
 
@@ -159,6 +159,8 @@ pub struct CompiledUser {
     publish_prefix: Option<PublishPrefix>,
     roles: Box<[RoleId]>,
     rules: Option<Box<RuleSet>>,
+    /// `None`: no bound, as with most.
+    publish_budget: Option<Box<PublishBudget>>,
     credential_epoch: u64,
     grants: GrantTypes,
     enabled: bool,
@@ -172,6 +174,7 @@ impl CompiledUser {
             publish_prefix: user.publish_prefix,
             roles: user.roles.into(),
             rules: RuleSet::compile(user.permissions),
+            publish_budget: boxed(user.publish_budget),
             credential_epoch: user.credential_epoch,
             grants: user.grants,
             enabled: user.enabled,
@@ -226,6 +229,12 @@ impl CompiledUser {
         self.credential_epoch
     }
 
+    /// How much it may publish, before its roles narrow that.
+    #[must_use]
+    pub fn publish_budget(&self) -> PublishBudget {
+        self.publish_budget.as_deref().copied().unwrap_or_default()
+    }
+
     pub(crate) fn rules(&self) -> Option<&RuleSet> {
         self.rules.as_deref()
     }
@@ -237,11 +246,17 @@ pub struct CompiledRole {
     id: RoleId,
     name: RoleName,
     rules: Option<Box<RuleSet>>,
+    publish_budget: Option<Box<PublishBudget>>,
 }
 
 impl CompiledRole {
     fn compile(role: Role) -> Self {
-        CompiledRole { id: role.id, name: role.name, rules: RuleSet::compile(role.permissions) }
+        CompiledRole {
+            id: role.id,
+            name: role.name,
+            rules: RuleSet::compile(role.permissions),
+            publish_budget: boxed(role.publish_budget),
+        }
     }
 
     /// Its id.
@@ -262,7 +277,17 @@ impl CompiledRole {
         self.rules().map_or(&[], RuleSet::permissions)
     }
 
+    /// How much each who has it may publish.
+    #[must_use]
+    pub fn publish_budget(&self) -> PublishBudget {
+        self.publish_budget.as_deref().copied().unwrap_or_default()
+    }
+
     pub(crate) fn rules(&self) -> Option<&RuleSet> {
         self.rules.as_deref()
     }
+}
+
+fn boxed(budget: PublishBudget) -> Option<Box<PublishBudget>> {
+    (!budget.is_unbounded()).then(|| Box::new(budget))
 }

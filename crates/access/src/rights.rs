@@ -6,8 +6,8 @@ use crate::resource::requested_path;
 use crate::rules::RuleSet;
 use crate::{
     Because, CompiledRole, CompiledUser, Context, Decision, Denial, Effect, Explanation,
-    HttpPermit, Operation, Policy, PublishPermit, PublishPrefix, Request, SubscribePermit, UserId,
-    UserName,
+    HttpPermit, Operation, Policy, PublishBudget, PublishPermit, PublishPrefix, Request,
+    SubscribePermit, UserId, UserName,
 };
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -59,6 +59,13 @@ impl Rights {
             policy.user(self.user_id()).is_some_and(|user| Arc::ptr_eq(user, &self.0.user));
         let now = self.0.user.roles().iter().filter_map(|id| policy.role(*id));
         is_same_user && now.map(Arc::as_ptr).eq(self.0.roles.iter().map(Arc::as_ptr))
+    }
+
+    /// How much the user may publish: the narrowest of its own budget and those of its roles.
+    #[must_use]
+    pub fn publish_budget(&self) -> PublishBudget {
+        let of_roles = self.0.roles.iter().map(|role| role.publish_budget());
+        of_roles.fold(self.0.user.publish_budget(), PublishBudget::narrowest)
     }
 
     /// True if any permission allows anything over HTTP, which is what a log-in there takes.

@@ -149,7 +149,12 @@ fn default_rights(name: &str) -> access::Rights {
     let permissions = default.permissions(|| PermissionId(Uuid::nil())).unwrap();
     assert!(permissions.iter().all(|it| it.effect == Effect::Allow));
     let id = RoleId(Uuid::from_u128(1));
-    let role = Role { id, name: RoleName::parse(name).unwrap(), permissions };
+    let role = Role {
+        id,
+        name: RoleName::parse(name).unwrap(),
+        permissions,
+        publish_budget: access::PublishBudget::default(),
+    };
     Policy::compile([anna(&[1], Vec::new())], [role]).rights(ANNA, "c1").unwrap()
 }
 

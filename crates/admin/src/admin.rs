@@ -21,7 +21,7 @@ use crate::escalation;
 use crate::first_start;
 use crate::flight::Flights;
 use crate::hash::{HashError, Hasher, ParsedHash};
-use crate::pool::{HashPool, Source};
+use crate::pool::{HashPool, HashingView, Source};
 use crate::proof::{ProofKey, Refusals};
 use crate::protection::Protection;
 use crate::refused_logins::RefusedLogins;
@@ -175,6 +175,12 @@ impl Admin {
     /// Logins and new passwords that wait to be hashed now.
     pub fn hashes_waiting(&self) -> usize {
         self.shared.pool.waiting()
+    }
+
+    /// How the hashing of passwords is doing.
+    #[must_use]
+    pub fn hashing(&self) -> HashingView {
+        self.shared.pool.view()
     }
 
     /// The time, in milliseconds since the Unix epoch.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use access::{Permission, RoleId, User};
+use access::{Permission, PublishBudget, RoleId, User};
 use serde_json::{Map, Value, json};
 use store::{
     AuditAnchor, AuditChain, AuditEntry, AuditOrder, AuditQuery, Change, RegistryChange,
@@ -183,9 +183,7 @@ impl Scene<'_> {
             Change::PutRole(record) => self.role_put(&record.role),
             Change::RemoveRole(id) => {
                 let role = &self.directory.role(*id)?.role;
-                let before = json!({
-                    "name": role.name.as_str(), "permissions": permissions(&role.permissions)
-                });
+                let before = Value::Object(self.role(role));
                 Some(Fact::new("role.remove", self.role_ref(*id)).with("before", before))
             }
             Change::PutPasswords(user, passwords) => {
@@ -260,19 +258,21 @@ impl Scene<'_> {
     }
 
     fn role_put(&self, role: &access::Role) -> Option<Fact> {
-        let shown = |role: &access::Role| {
-            let mut shown = Map::new();
-            shown.insert("name".to_owned(), Value::from(role.name.as_str()));
-            shown.insert("permissions".to_owned(), permissions(&role.permissions));
-            shown
-        };
         let target = self.role_ref(role.id);
-        let after = shown(role);
+        let after = self.role(role);
         let Some(present) = self.directory.role(role.id) else {
             return Some(Fact::new("role.create", target).with("after", Value::Object(after)));
         };
-        let (before, after) = differing(shown(&present.role), after)?;
+        let (before, after) = differing(self.role(&present.role), after)?;
         Some(Fact::new("role.update", target).with("before", before).with("after", after))
+    }
+
+    fn role(&self, role: &access::Role) -> Map<String, Value> {
+        let mut shown = Map::new();
+        shown.insert("name".to_owned(), Value::from(role.name.as_str()));
+        shown.insert("permissions".to_owned(), permissions(&role.permissions));
+        shown.insert("publishBudget".to_owned(), budget(role.publish_budget));
+        shown
     }
 
     fn user(&self, user: &User) -> Map<String, Value> {
@@ -287,6 +287,7 @@ impl Scene<'_> {
         field("mqttPublishPrefix", Value::from(prefix));
         field("roles", user.roles.iter().map(|id| self.role_name(*id)).collect());
         field("permissions", permissions(&user.permissions));
+        field("publishBudget", budget(user.publish_budget));
         field("enabled", Value::from(user.enabled));
         shown
     }
@@ -323,6 +324,10 @@ fn permissions(permissions: &[Permission]) -> Value {
         Value::from(format!("{effect} {context}:{operation}:{}", resource.as_str()))
     };
     permissions.iter().map(shown).collect()
+}
+
+fn budget(budget: PublishBudget) -> Value {
+    if budget.is_unbounded() { Value::Null } else { Value::from(budget.to_string()) }
 }
 
 /// The fields that are not the same; of permissions only those that go and those that come.

@@ -8,8 +8,8 @@
 use std::collections::{HashMap, HashSet};
 
 use access::{
-    Context, Effect, Grantor, Operation, Permission, Policy, PublishPrefix, Recipient, Resource,
-    Role, RoleId, User, UserId,
+    Context, Effect, Grantor, Operation, Permission, Policy, PublishBudget, PublishPrefix,
+    Recipient, Resource, Role, RoleId, User, UserId,
 };
 use store::Change;
 
@@ -35,7 +35,8 @@ pub(crate) fn judge(
         return Err(AdminError::Forbidden("your user is gone or disabled".to_owned()));
     };
     let after = After::new(directory, changes);
-    let guard = Guard { caller: caller.id, grantor: rights.grantor(), directory, after };
+    let budget = rights.publish_budget();
+    let guard = Guard { caller: caller.id, budget, grantor: rights.grantor(), directory, after };
     for change in changes {
         match change {
             Change::PutUser(record) => guard.judge_user(&record.user)?,
@@ -97,6 +98,7 @@ impl<'c> After<'c> {
 
 struct Guard<'c> {
     caller: UserId,
+    budget: PublishBudget,
     grantor: Grantor<'c>,
     directory: &'c Directory,
     after: After<'c>,
@@ -105,6 +107,9 @@ struct Guard<'c> {
 impl Guard<'_> {
     fn judge_role(&self, role: &Role) -> Result<(), AdminError> {
         let before = self.directory.role(role.id);
+        let budget_before = before.map(|record| record.role.publish_budget);
+        // Of a role that is new nobody can have more than before.
+        self.judge_budget(budget_before.or(Some(role.publish_budget)), role.publish_budget)?;
         let before = before.map_or(&[][..], |record| &record.role.permissions);
         let denies = denies(&role.permissions);
         let recipient = Recipient { denies: &denies, publish_prefix: None };
@@ -123,10 +128,18 @@ impl Guard<'_> {
         let denies = denies(rules.iter().copied());
         let recipient =
             Recipient { denies: &denies, publish_prefix: after.publish_prefix.as_ref() };
+        let way =
+            before.is_some_and(|before| after.id != self.caller && opens_a_way(before, after));
+        // Whoever can log in as the user publishes by its budget.
+        let budget_before = before.filter(|_| !way).map(|before| {
+            narrowest(before, |id| self.directory.role(id).map(|it| it.role.publish_budget))
+        });
+        let budget_after = self.budget_after(after);
+        self.judge_budget(budget_before, budget_after)?;
         let Some(before) = before else {
             return self.judge_all(&rules, |_| true, &recipient);
         };
-        if after.id != self.caller && opens_a_way(before, after) {
+        if way {
             return self.judge_all(&rules, |_| true, &recipient);
         }
         if is_wider(before.publish_prefix.as_ref(), after.publish_prefix.as_ref()) {
@@ -142,16 +155,36 @@ impl Guard<'_> {
         }
     }
 
+    /// Who is bound by a publish budget loosens nobody's beyond it, its own included.
+    fn judge_budget(
+        &self,
+        before: Option<PublishBudget>,
+        after: PublishBudget,
+    ) -> Result<(), AdminError> {
+        if before.is_some_and(|before| after.is_within(before)) || after.is_within(self.budget) {
+            return Ok(());
+        }
+        Err(AdminError::Forbidden(format!(
+            "your own publish budget is `{}`, and this would give away more",
+            self.budget
+        )))
+    }
+
     /// Whoever can log in as the user has its rights.
     fn judge_takeover(&self, user: UserId) -> Result<(), AdminError> {
         if user == self.caller {
             return Ok(());
         }
         let Some(user) = self.after.user(user) else { return Ok(()) };
+        self.judge_budget(None, self.budget_after(user))?;
         let rules = self.rules_after(user);
         let denies = denies(rules.iter().copied());
         let recipient = Recipient { denies: &denies, publish_prefix: user.publish_prefix.as_ref() };
         self.judge_all(&rules, |_| true, &recipient)
+    }
+
+    fn budget_after(&self, user: &User) -> PublishBudget {
+        narrowest(user, |id| self.after.role(id).map(|it| it.publish_budget))
     }
 
     fn rules_after<'a>(&'a self, user: &'a User) -> Vec<&'a Permission> {
@@ -210,6 +243,12 @@ impl Guard<'_> {
             "your own rights do not cover `{context}:{operation}:{resource}`, which this would give away"
         )))
     }
+}
+
+/// The budget that holds for a user, with those of its roles.
+fn narrowest(user: &User, of_role: impl Fn(RoleId) -> Option<PublishBudget>) -> PublishBudget {
+    let of_roles = user.roles.iter().filter_map(|id| of_role(*id));
+    of_roles.fold(user.publish_budget, PublishBudget::narrowest)
 }
 
 /// One thing that a rule says: a rule to read and write says two.

@@ -57,6 +57,7 @@ pub(crate) async fn plan(
             roles: admin_roles,
             permissions: Vec::new(),
             enabled: true,
+            publish_budget: access::PublishBudget::default(),
             credential_epoch: 1,
         };
         let password = PasswordRecord::new(PasswordSlot::First, hash, now_ms);

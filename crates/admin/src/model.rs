@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use crate::budget_model::PublishBudgetModel;
 pub use crate::certificate_model::{
     CertificateFilter, CertificateOriginModel, CertificateStatus, CertificateView, NewCertificate,
     RevocationReasonModel, UserCertificateView,
@@ -38,6 +39,8 @@ pub struct UserView {
     pub roles: Vec<Uuid>,
     /// The user's own permissions.
     pub permissions: Vec<PermissionView>,
+    /// How much the user may publish, before its roles narrow that; null is no bound of its own.
+    pub publish_budget: Option<PublishBudgetModel>,
     /// A disabled user has no rights and cannot log in.
     pub enabled: bool,
     /// The passwords in store, without anything secret.
@@ -217,6 +220,8 @@ pub struct RoleView {
     pub name: String,
     /// What holders of the role may and may not do.
     pub permissions: Vec<PermissionView>,
+    /// How much each holder may publish; null is no bound by this role.
+    pub publish_budget: Option<PublishBudgetModel>,
     /// One of the roles that come with the broker: it can be neither changed nor removed.
     pub built_in: bool,
     /// When the role was made.
@@ -255,6 +260,9 @@ pub struct NewUser {
     /// The user's own permissions.
     #[serde(default)]
     pub permissions: Vec<NewPermission>,
+    /// How much the user may publish, before its roles narrow that; absent or null is no bound of its own.
+    #[serde(default)]
+    pub publish_budget: Option<PublishBudgetModel>,
     /// True if absent.
     #[serde(default = "enabled_by_default")]
     pub enabled: bool,
@@ -278,6 +286,10 @@ pub struct UserPatch {
     /// All own permissions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<NewPermission>>,
+    /// How much the user may publish; `null` takes the bound away.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<PublishBudgetModel>)]
+    pub publish_budget: Option<Option<PublishBudgetModel>>,
     /// Enable or disable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
@@ -293,6 +305,9 @@ pub struct NewRole {
     /// What holders of the role may and may not do.
     #[serde(default)]
     pub permissions: Vec<NewPermission>,
+    /// How much each holder may publish; absent or null is no bound by this role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish_budget: Option<PublishBudgetModel>,
 }
 
 /// A change of a role: what is absent stays, a list given replaces the whole list.
@@ -306,6 +321,10 @@ pub struct RolePatch {
     /// All permissions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<NewPermission>>,
+    /// How much each holder may publish; `null` takes the bound away.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<PublishBudgetModel>)]
+    pub publish_budget: Option<Option<PublishBudgetModel>>,
 }
 
 /// A new password for a user.
@@ -465,8 +484,10 @@ fn enabled_by_default() -> bool {
 }
 
 /// Tells `null` (take it away) from absent (leave it).
-fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::<String>::deserialize(from).map(Some)
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(from).map(Some)
 }
 
 /// Rows on a page when none are asked for.

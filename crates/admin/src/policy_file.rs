@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::admin::{Admin, hash_on};
 use crate::audit;
+use crate::budget_model;
 use crate::caller::Caller;
 use crate::certificates;
 use crate::directory::{Account, Directory};
@@ -57,6 +58,7 @@ impl Admin {
         let roles = roles.filter(|role| !role.built_in).map(|role| NewRole {
             name: role.role.name.as_str().to_owned(),
             permissions: shown(&role.role.permissions),
+            publish_budget: budget_model::shown(role.role.publish_budget),
         });
         let users = directory.users().filter_map(|id| directory.user(*id));
         let users = users.map(|account| user_view(&directory, account.user()));
@@ -184,21 +186,23 @@ impl PolicyDraft {
         let present = directory.role_named(&asked.name);
         let had = present.map_or(&[][..], |present| &present.role.permissions);
         let permissions = merged(&asked.permissions, had, self.permissions_max)?;
+        let publish_budget = budget_model::parse(asked.publish_budget.as_ref())?;
         let Some(present) = present else {
             let id = RoleId(permissions::new_uuid()?);
-            let role = Role { id, name, permissions };
+            let role = Role { id, name, permissions, publish_budget };
             let stamp = Stamp::new(self.now_ms);
             return Ok((id, Some(Change::PutRole(RoleRecord { role, built_in: false, stamp }))));
         };
         let id = present.role.id;
-        if permissions == present.role.permissions {
+        let before = (&present.role.permissions, present.role.publish_budget);
+        if (&permissions, publish_budget) == before {
             return Ok((id, None));
         }
         self.may_change(Kind::Role, "name", &asked.name)?;
         if present.built_in {
             return Err(AdminError::BuiltIn { role: asked.name.clone() });
         }
-        let role = Role { id, name, permissions };
+        let role = Role { id, name, permissions, publish_budget };
         let stamp = present.stamp.changed(self.now_ms);
         Ok((id, Some(Change::PutRole(RoleRecord { role, built_in: false, stamp }))))
     }
@@ -228,6 +232,7 @@ impl PolicyDraft {
             roles: self.roles(directory, asked, role_ids)?,
             permissions: merged(&asked.permissions, had, self.permissions_max)?,
             enabled: asked.enabled,
+            publish_budget: budget_model::parse(asked.publish_budget.as_ref())?,
             credential_epoch: before.map_or(1, |user| user.credential_epoch),
         };
         if hash.is_some() && !user.grants.allows(access::AuthMethod::Password) {
@@ -372,6 +377,7 @@ fn user_view(directory: &Directory, user: &User) -> PolicyUserView {
         mqtt_publish_prefix: user.publish_prefix.as_ref().map(|it| it.as_str().to_owned()),
         roles: roles.map(|role| role.role.name.as_str().to_owned()).collect(),
         permissions: shown(&user.permissions),
+        publish_budget: budget_model::shown(user.publish_budget),
         enabled: user.enabled,
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::model::{GrantTypeModel, IdentityProvider, NewPermission, NewRole};
+use crate::model::{GrantTypeModel, IdentityProvider, NewPermission, NewRole, PublishBudgetModel};
 use crate::secret::Secret;
 
 /// Users and roles as they are to be.
@@ -50,6 +50,9 @@ pub struct PolicyUser {
     /// The user's own permissions.
     #[serde(default)]
     pub permissions: Vec<NewPermission>,
+    /// How much it may publish; absent or null is no bound of its own.
+    #[serde(default)]
+    pub publish_budget: Option<PublishBudgetModel>,
     /// True if absent.
     #[serde(default = "enabled_by_default")]
     pub enabled: bool,
@@ -114,6 +117,9 @@ pub struct PolicyUserView {
     /// Its own permissions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub permissions: Vec<NewPermission>,
+    /// How much it may publish.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish_budget: Option<PublishBudgetModel>,
     /// Whether it is enabled.
     pub enabled: bool,
 }

@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -59,6 +60,19 @@ impl std::fmt::Display for Source {
     }
 }
 
+/// How the hashing of passwords is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashingView {
+    /// Logins and new passwords that wait.
+    pub waiting: usize,
+    /// How many may.
+    pub queue_max: usize,
+    /// How many were hashed since the start.
+    pub done: u64,
+    /// How many were not, because too many waited.
+    pub rejected: u64,
+}
+
 /// The queue is full, and the newcomer's source has the most waiting.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct QueueFull;
@@ -68,7 +82,8 @@ impl HashPool {
     pub(crate) fn start(limits: HashPoolLimits, cost: HashCost) -> std::io::Result<HashPool> {
         // Room for one at least, or nothing would ever be hashed.
         let queue = Mutex::new(FairQueue::new(limits.queue_max.max(1)));
-        let shared = Arc::new(Shared { queue, ready: Condvar::new() });
+        let (done, rejected) = (AtomicU64::new(0), AtomicU64::new(0));
+        let shared = Arc::new(Shared { queue, ready: Condvar::new(), done, rejected });
         let pool = HashPool { shared };
         for number in 0..thread_count(limits.threads) {
             let shared = Arc::clone(&pool.shared);
@@ -77,6 +92,7 @@ impl HashPool {
                 let mut hasher = Hasher::new(cost);
                 while let Some(job) = shared.next(&mut hasher) {
                     job(&mut hasher);
+                    shared.done.fetch_add(1, Ordering::Relaxed);
                 }
             })?;
         }
@@ -86,11 +102,25 @@ impl HashPool {
     /// Queues a job. When the queue is full, the source with the most waiting jobs loses its newest.
     pub(crate) fn submit(&self, source: Source, job: Job) -> Result<(), QueueFull> {
         let pushed = self.shared.queue.lock().push(source, job);
+        if !matches!(pushed, Ok(None)) {
+            self.shared.rejected.fetch_add(1, Ordering::Relaxed);
+        }
         // The displaced job is dropped here, outside the lock: it wakes whoever waits for it.
         let displaced = pushed.map_err(|_refused| QueueFull)?;
         drop(displaced);
         self.shared.ready.notify_one();
         Ok(())
+    }
+
+    /// How it is doing.
+    pub(crate) fn view(&self) -> HashingView {
+        let queue = self.shared.queue.lock();
+        HashingView {
+            waiting: queue.len,
+            queue_max: queue.len_max,
+            done: self.shared.done.load(Ordering::Relaxed),
+            rejected: self.shared.rejected.load(Ordering::Relaxed),
+        }
     }
 
     /// Jobs that wait now.
@@ -109,6 +139,8 @@ impl Drop for HashPool {
 struct Shared {
     queue: Mutex<FairQueue<Source, Job>>,
     ready: Condvar,
+    done: AtomicU64,
+    rejected: AtomicU64,
 }
 
 impl Shared {

@@ -8,6 +8,7 @@ use store::{Change, RoleRecord, Stamp, UserRecord};
 use uuid::Uuid;
 
 use crate::admin::Admin;
+use crate::budget_model;
 use crate::caller::Caller;
 use crate::directory::Directory;
 use crate::error::{AdminError, Kind};
@@ -36,7 +37,8 @@ impl Admin {
         let permissions = permissions::parse(&new.permissions, &[], count_max)?;
         let id = RoleId(permissions::new_uuid()?);
         let stamp = Stamp::new(self.now_ms());
-        let role = Role { id, name, permissions };
+        let publish_budget = budget_model::parse(new.publish_budget.as_ref())?;
+        let role = Role { id, name, permissions, publish_budget };
         let record = RoleRecord { role, built_in: false, stamp };
         self.change_role(caller, move |directory| {
             must_be_free(directory, &record.role.name)?;
@@ -135,6 +137,9 @@ pub(crate) fn update(
         if let Some(asked) = &patch.permissions {
             role.permissions = permissions::parse(asked, &present.role.permissions, count_max)?;
         }
+        if let Some(asked) = &patch.publish_budget {
+            role.publish_budget = budget_model::parse(asked.as_ref())?;
+        }
         let id = role.id;
         if role == present.role {
             return Ok((Vec::new(), id));
@@ -218,6 +223,7 @@ pub(crate) fn built_in(role: &access::DefaultRole, now_ms: u64) -> Result<RoleRe
         permission.id = access::PermissionId(permissions::new_uuid()?);
     }
     let id = RoleId(permissions::new_uuid()?);
-    let role = Role { id, name: role_name(role.name)?, permissions };
+    let publish_budget = access::PublishBudget::default();
+    let role = Role { id, name: role_name(role.name)?, permissions, publish_budget };
     Ok(RoleRecord { role, built_in: true, stamp: Stamp::new(now_ms) })
 }

@@ -8,6 +8,7 @@ use access::{AuthMethod, GrantTypes, PublishPrefix, RoleId, User, UserId, UserNa
 use store::{Change, PasswordRecord, PasswordSlot, Stamp, UserRecord};
 
 use crate::admin::Admin;
+use crate::budget_model;
 use crate::caller::Caller;
 use crate::certificates;
 use crate::directory::{Account, Directory};
@@ -97,6 +98,7 @@ impl Admin {
                 settings.permissions_per_owner_max,
             )?,
             enabled: new.enabled,
+            publish_budget: budget_model::parse(new.publish_budget.as_ref())?,
             credential_epoch: 1,
         };
         let passwords = match new.password {
@@ -209,6 +211,9 @@ pub(crate) fn update(
         }
         if let Some(asked) = &patch.permissions {
             user.permissions = permissions::parse(asked, &user.permissions, permissions_max)?;
+        }
+        if let Some(asked) = &patch.publish_budget {
+            user.publish_budget = budget_model::parse(asked.as_ref())?;
         }
         if let Some(enabled) = patch.enabled {
             user.enabled = enabled;

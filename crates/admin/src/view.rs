@@ -5,6 +5,7 @@ use store::{
     CertificateOrigin, CertificateRecord, PasswordRecord, PasswordSlot, RevokedReason, RoleRecord,
 };
 
+use crate::budget_model;
 use crate::directory::{Account, Directory};
 use crate::error::AdminError;
 use crate::model::{
@@ -25,6 +26,7 @@ pub(crate) fn user(directory: &Directory, account: &Account) -> UserView {
         mqtt_publish_prefix: user.publish_prefix.as_ref().map(|prefix| prefix.as_str().to_owned()),
         roles: user.roles.iter().map(|role| role.0).collect(),
         permissions: user.permissions.iter().map(permission).collect(),
+        publish_budget: budget_model::shown(user.publish_budget),
         enabled: user.enabled,
         passwords: account.credentials.records().iter().map(password).collect(),
         certificates: directory.certificates.of(user.id).map(|it| user_certificate(it)).collect(),
@@ -41,6 +43,7 @@ pub(crate) fn role(record: &RoleRecord) -> RoleView {
         id: role.id.0,
         name: role.name.as_str().to_owned(),
         permissions: role.permissions.iter().map(permission).collect(),
+        publish_budget: budget_model::shown(role.publish_budget),
         built_in: record.built_in,
         created_at: Time(stamp.created_at_ms),
         updated_at: Time(stamp.updated_at_ms),

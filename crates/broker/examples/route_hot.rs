@@ -185,6 +185,7 @@ fn user() -> User {
             effect: Effect::Allow,
         }],
         enabled: true,
+        publish_budget: access::PublishBudget::default(),
         credential_epoch: 1,
     }
 }

@@ -19,11 +19,12 @@ use crate::detach::{Ending, WillFate};
 use crate::engine::{Engine, Shard};
 use crate::gate;
 use crate::held_will::HeldWill;
-use crate::hub::STORAGE;
+use crate::hub::{BUDGET, STORAGE};
 use crate::identity::{
     ClientName, ConnectionId, Peer, SessionIdentity, SessionKey, SessionKeyRef, SessionRef,
 };
 use crate::limits::{Limits, PayloadFormat};
+use crate::memory::{MEMORY, Memory};
 use crate::outbox::Outbox;
 use crate::report::{DisconnectCause, Report};
 use crate::session::{Queue, Session};
@@ -100,7 +101,7 @@ impl Engine {
         if expiry_s > 0 && self.shard.hub.is_storage_failing() {
             return Err(refused_by_limit(STORAGE));
         }
-        let rights = self.judge_attach(&proof, &attach.connect, &client_id)?;
+        let rights = self.judge_attach(&proof, &attach.connect, &client_id, now)?;
         let connack = answer(&attach, &proof, &client_id, &limits, now)?;
         let key = SessionKey { user: proof.user_id(), client_id };
         let former =
@@ -128,6 +129,7 @@ impl Engine {
         proof: &Authenticated,
         connect: &Connect,
         client_id: &str,
+        now: Timestamp,
     ) -> Result<Rights, AttachRefused> {
         let lapsed = |lapse| AttachRefused {
             reason: ReasonCode::NotAuthorized,
@@ -153,6 +155,11 @@ impl Engine {
                 let (reason, why) = (ReasonCode::PayloadFormatInvalid, AttachRefusal::WillFormat);
                 return Err(AttachRefused { reason, why });
             }
+            // A will cannot wait for its turn: those of a user that owes much already must not add up.
+            let bucket = self.shard.hub.budgets.of(rights.user_id(), rights.publish_budget(), now);
+            if bucket.is_some_and(|it| it.backlog_ms(now) > WILL_BACKLOG_MS_MAX) {
+                return Err(refused_by_limit(BUDGET));
+            }
         }
         Ok(rights)
     }
@@ -176,6 +183,9 @@ impl Engine {
             .and_then(|place| self.shard.sessions.get(place))
             .is_some_and(|session| session.connection.is_some());
         // A takeover gives its place back only afterwards: it must not fail for want of one.
+        if !is_online && hub.memory() == Memory::Full {
+            return Err(refused_by_limit(MEMORY));
+        }
         hub.enter_connection(is_online).map_err(refused_by_limit)?;
         if former.is_none() {
             hub.enter_session(user).map_err(|limit| {
@@ -274,6 +284,7 @@ impl Engine {
         session.identity.is_online.store(true, Ordering::Relaxed);
         round.counters.connections += 1;
         round.report(Report::Connected { client: Arc::clone(&session.client), session_present });
+        self.shard.set_allowance(place, now);
         self.shard.persist_session(place);
         if had_will || has_will {
             self.shard.persist_will(place);
@@ -415,6 +426,8 @@ fn open_connection(
         keep_alive_armed: keep_alive.deadline(),
         keep_alive,
         holds: 0,
+        waits: None,
+        allowance: None,
         pressure: None,
         permits: PermitCache::new(),
         aliases_in: None,
@@ -426,6 +439,9 @@ fn open_connection(
         refused: None,
     }
 }
+
+/// How far behind its budget a user may be that connects with a will.
+const WILL_BACKLOG_MS_MAX: u64 = 10_000;
 
 fn refused_by_limit(limit: &'static str) -> AttachRefused {
     AttachRefused { reason: ReasonCode::QuotaExceeded, why: AttachRefusal::Limit(limit) }

@@ -72,30 +72,3 @@ pub struct Traffic {
     /// Messages for the client that were dropped.
     pub dropped: u64,
 }
-
-/// What one shard has done since it started; metrics read it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// PUBLISH packets received.
-    pub messages_in: u64,
-    /// PUBLISH packets put into outboxes.
-    pub messages_out: u64,
-    /// Bytes received.
-    pub bytes_in: u64,
-    /// Bytes taken from outboxes.
-    pub bytes_out: u64,
-    /// Messages dropped by a limit.
-    pub dropped: u64,
-    /// Publishes refused for want of a right.
-    pub refused_publishes: u64,
-    /// Subscriptions refused for want of a right.
-    pub refused_subscriptions: u64,
-    /// Deliveries withheld by the deliver gate.
-    pub withheld: u64,
-    /// Live connections.
-    pub connections: usize,
-    /// Sessions, online and offline.
-    pub sessions: usize,
-    /// Messages in all queues of this shard.
-    pub queued: usize,
-}

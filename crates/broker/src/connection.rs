@@ -9,6 +9,7 @@ use hashbrown::HashTable;
 use mqtt::{InboundAliases, KeepAlive, OutboundAliases, ProtocolVersion, Timestamp};
 use topic::TopicName;
 
+use crate::budget::Allowance;
 use crate::client_view::Traffic;
 use crate::identity::{ConnectionId, ShardId};
 use crate::message::Delivery;
@@ -32,6 +33,10 @@ pub(crate) struct Connection {
     pub(crate) keep_alive_armed: Option<Timestamp>,
     /// How many receivers hold this connection back.
     pub(crate) holds: u32,
+    /// Until when it waits for its budget or for memory: one of the holds.
+    pub(crate) waits: Option<Timestamp>,
+    /// Its part in its user's publish budget; `None`: no bound.
+    pub(crate) allowance: Option<Box<Allowance>>,
     /// Publishers that this connection, as a receiver, holds back.
     pub(crate) pressure: Option<Box<Pressure>>,
     pub(crate) permits: PermitCache,

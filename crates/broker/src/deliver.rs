@@ -149,7 +149,9 @@ impl Shard {
             if connection.backlog.is_empty() {
                 connection.backlog.shrink_to_fit();
             }
-            if delivery.message.is_expired(now) || !hub.retained.is_current(&delivery.message) {
+            if delivery.message.is_expired(now)
+                || !hub.store_of(delivery.message.topic()).is_current(&delivery.message)
+            {
                 continue;
             }
             // Flaw 12: kept with its writer, who must still be allowed to write it.
@@ -228,8 +230,9 @@ impl Shard {
             + publication.forwardable.len()
             + FRAME_OVERHEAD_MAX
             + options.identifiers.as_ref().map_or(0, |ids| ids.len() * 5);
-        if connection.outbox.len() + size_max > limits.outbox_bytes_max {
-            let (dropped, has_room) = connection.make_room(size_max, limits);
+        let outbox_max = hub.outbox_bytes_max();
+        if connection.outbox.len() + size_max > outbox_max {
+            let (dropped, has_room) = connection.make_room(size_max, outbox_max);
             count_dropped(session, round, DropRule::OutboxFull, dropped + u64::from(!has_room));
             if !has_room {
                 return true;
@@ -258,7 +261,8 @@ impl Shard {
                 mqtt::encode_publish(&outgoing, connection.version, frames);
                 start..frames.len()
             });
-            connection.put_frame(frames.get(range.clone()).unwrap_or_default(), round);
+            let frame = frames.get(range.clone()).unwrap_or_default();
+            connection.put_frame(frame, outgoing.payload.len(), round);
         } else if connection.takes(&outgoing) {
             connection.put_publish(outgoing, publication.topic, round);
         }
@@ -402,19 +406,19 @@ impl Connection {
 
     /// Frees room for a QoS 0 message by the rule for a full outbox. Returns how many older ones were
     /// dropped, and whether there is room now.
-    fn make_room(&mut self, bytes: usize, limits: &Limits) -> (u64, bool) {
+    fn make_room(&mut self, bytes: usize, outbox_max: usize) -> (u64, bool) {
         // A good part at once, so that a walk over the outbox pays for many messages.
-        let wanted = bytes.max(limits.outbox_bytes_max / 4);
+        let wanted = bytes.max(outbox_max / 4);
         let dropped = self.outbox.drop_oldest(wanted, self.aliases_out.is_some());
-        (dropped, self.outbox.len() + bytes <= limits.outbox_bytes_max)
+        (dropped, self.outbox.len() + bytes <= outbox_max)
     }
 
     /// Writes a PUBLISH that is encoded already, if the client takes one as large [MQTT-3.1.2-25].
-    fn put_frame(&mut self, frame: &[u8], round: &mut Round) {
+    fn put_frame(&mut self, frame: &[u8], payload: usize, round: &mut Round) {
         if u32::try_from(frame.len()).is_ok_and(|length| length <= self.packet_size_max) {
             self.outbox.writer(&mut round.pool).extend_from_slice(frame);
             self.traffic.messages_out += 1;
-            round.counters.messages_out += 1;
+            round.count_message_out(payload);
             round.flush(self.id, &mut self.flush_mark);
         }
     }
@@ -442,7 +446,7 @@ impl Connection {
             OutgoingPublish { topic: aliased.topic, topic_alias: aliased.alias, ..outgoing };
         mqtt::encode_publish(&outgoing, self.version, self.outbox.writer(&mut round.pool));
         self.traffic.messages_out += 1;
-        round.counters.messages_out += 1;
+        round.count_message_out(outgoing.payload.len());
         round.flush(self.id, &mut self.flush_mark);
     }
 
@@ -455,6 +459,7 @@ impl Connection {
         round: &mut Round,
         now: Timestamp,
     ) {
+        round.counters.acknowledged_out.count(delivery.qos);
         let outgoing = OutgoingPublish {
             // [MQTT-3.3.1-1]
             dup: resent == Resent::Yes,

@@ -57,6 +57,12 @@ impl Ending {
         Ending::told(DisconnectCause::DeniedPublish, ReasonCode::NotAuthorized, WillFate::Publish)
     }
 
+    /// A publish beyond the budget ends it, where the configuration says so.
+    pub(crate) fn over_budget() -> Ending {
+        let reason = ReasonCode::QuotaExceeded;
+        Ending::told(DisconnectCause::OverBudget, reason, WillFate::Publish)
+    }
+
     /// What the client waits for cannot be made durable.
     pub(crate) fn storage() -> Ending {
         let reason = ReasonCode::QuotaExceeded;
@@ -179,6 +185,7 @@ impl Shard {
     ) {
         let id = connection.id;
         self.timers.disarm(connection.keep_alive_armed, Timer::KeepAlive(id));
+        self.timers.disarm(connection.waits, Timer::Wait(id));
         self.drop_pressure(&mut connection, now);
         self.hub.leave_connection();
         self.round.counters.connections = self.round.counters.connections.saturating_sub(1);
@@ -206,6 +213,7 @@ impl Shard {
             | DisconnectCause::StandingLost(_)
             | DisconnectCause::DeniedPublish
             | DisconnectCause::Storage
+            | DisconnectCause::OverBudget
             | DisconnectCause::Kicked(_) => connection.outbox.retain(|_| false),
         }
         // [MQTT-3.14.0-1] Before 5.0 a server sends no DISCONNECT.
@@ -213,6 +221,7 @@ impl Shard {
         let is_answered = connection.traffic.bytes_out > 0 || !connection.outbox.is_empty();
         if let Some(reason) = ending.told.filter(|_| connection.version.is_v5() && is_answered) {
             let packet = Packet::Disconnect(Disconnect::new(reason));
+            self.round.counters.answers_out += 1;
             mqtt::encode(
                 &packet,
                 connection.version,

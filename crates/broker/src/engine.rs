@@ -9,11 +9,12 @@ use mqtt::{
 };
 use topic::TopicName;
 
-use crate::client_view::{ClientView, Counters};
+use crate::client_view::ClientView;
 use crate::detach::{Ending, WillFate};
 use crate::effect::Effect;
 use crate::hub::Hub;
 use crate::identity::{ConnectionId, SessionIdentity, SessionKeyRef, SessionRef, ShardId};
+use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::publishers::{HOUR_MS, Publishers};
 use crate::rejudge::Withdrawn;
@@ -34,6 +35,10 @@ pub struct Engine {
     pub(crate) shard: Shard,
     pub(crate) routes: RouteCache,
     pub(crate) scratch: Vec<u8>,
+    /// The packet that is looked at now is more than its user may publish, and is to be refused for that.
+    pub(crate) is_over_budget: bool,
+    /// Something may be in the way of the packet that is looked at now.
+    pub(crate) is_careful: bool,
 }
 
 /// The engine without its routes, so that a route can be read while its messages are delivered.
@@ -69,6 +74,8 @@ impl Engine {
         Engine {
             routes: RouteCache::new(hub.limits().route_cache_targets_max, seed),
             scratch: Vec::new(),
+            is_over_budget: false,
+            is_careful: false,
             shard: Shard {
                 id: shard,
                 policy,
@@ -97,29 +104,46 @@ impl Engine {
         };
         let writer = Arc::clone(&session.identity);
         let version = connection.version;
+        let memory = self.shard.hub.memory();
         let records = self.shard.round.records();
-        let (mut used, mut known) = (0, None);
+        let messages_before = connection.traffic.messages_in;
+        self.is_careful = self.shard.hub.is_strained();
+        let (mut used, mut known, mut packets) = (0, None, 0_u64);
         while let Some((_, connection)) = self.shard.sessions.online(id) {
             if connection.holds > 0 {
                 break;
             }
+            let is_free = memory == Memory::Ample && connection.allowance.is_none();
             let rest = input.get(used..).unwrap_or_default();
             if let Some(ack) = PlainAck::read(rest) {
                 used += PlainAck::BYTES;
+                packets += 1;
                 self.receive_plain_ack(id, ack, now);
                 continue;
             }
             let taken = if mqtt::is_publish(rest) {
                 connection.permits.recall(&mut known);
-                self.receive_publish_bytes(id, &writer, (rest, known.as_ref()), version, now)
+                let bytes = (rest, known.as_ref());
+                if is_free {
+                    self.receive_publish_bytes(id, &writer, bytes, version, now)
+                } else {
+                    self.receive_publish_bounded(id, &writer, bytes, version, now)
+                }
             } else {
                 self.receive_other_bytes(id, rest, version, now)
             };
             match taken {
                 Ok(0) => break,
-                Ok(length) => used += length,
+                Ok(length) => {
+                    used += length;
+                    packets += 1;
+                }
                 Err(error) => self.end_by_protocol(id, error.reason, error.detail, now),
             }
+        }
+        self.shard.round.counters.packets_in += packets;
+        if memory != Memory::Ample {
+            self.rest(id, messages_before, now);
         }
         let Some(session) = self.shard.sessions.online_mut(id) else { return input.len() };
         if let Some(connection) = session.connection.as_mut() {
@@ -155,6 +179,7 @@ impl Engine {
             match timer {
                 Timer::KeepAlive(id) => self.check_keep_alive(id, now),
                 Timer::Pressure(id) => self.shard.give_up_pressure(id, now),
+                Timer::Wait(id) => self.shard.end_wait(id, now),
                 Timer::Linger(id) => self.shard.forget_closing(id),
                 Timer::Will(place) => self.fire_due_will(place, now),
                 Timer::SessionExpiry(place) => self.expire_session(place, now),
@@ -291,17 +316,6 @@ impl Engine {
         self.shard.sessions.get(place).map(crate::session::Session::view)
     }
 
-    /// What this shard has done so far.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        let sessions = &self.shard.sessions;
-        Counters {
-            sessions: sessions.len(),
-            queued: sessions.iter().map(|session| session.queue.len()).sum(),
-            ..self.shard.round.counters
-        }
-    }
-
     /// A number of its own for a decision that was made on this shard, such as a refused CONNECT.
     pub fn decide(&mut self) -> DecisionId {
         self.shard.round.decide()
@@ -434,7 +448,7 @@ impl Shard {
         connection.put_plain_ack(ack, round);
     }
 
-    fn decode_limits(&self) -> DecodeLimits {
+    pub(crate) fn decode_limits(&self) -> DecodeLimits {
         DecodeLimits { packet_size_max: self.hub.limits().packet_size_max }
     }
 
@@ -449,6 +463,7 @@ impl Shard {
             // [MQTT-3.1.2-24] Nothing larger than the client takes is ever sent.
             return out.truncate(before);
         }
+        self.round.counters.answers_out += 1;
         self.round.flush(connection.id, &mut connection.flush_mark);
     }
 

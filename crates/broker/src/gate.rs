@@ -11,11 +11,15 @@ pub(crate) fn publish(rights: &Rights, as_sent: &str) -> Result<PublishPermit, D
     rights.permit_publish(as_sent)
 }
 
-/// The publish gate for a message retained earlier: its writer must still be allowed to write it.
-pub(crate) fn retained_writer(policy: &Policy, message: &Message) -> Result<PublishPermit, Denial> {
+/// The publish gate for a message retained earlier: its writer must still be allowed to write it. What
+/// the broker says of itself has no writer to judge, and nobody else can write on those topics.
+pub(crate) fn retained_writer(policy: &Policy, message: &Message) -> Result<(), Denial> {
+    if message.topic().is_dollar() {
+        return Ok(());
+    }
     let writer = message.writer();
     let rights = policy.rights(writer.user, &writer.client_id).ok_or_else(gone)?;
-    rights.permit_resolved(message.topic())
+    rights.permit_resolved(message.topic()).map(|_| ())
 }
 
 /// The subscribe gate.

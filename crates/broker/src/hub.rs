@@ -10,7 +10,9 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use topic::TopicName;
 
+use crate::budget::Budgets;
 use crate::limits::Limits;
+use crate::memory::{Memory, MemoryGauge, OUTBOX_PART};
 use crate::message::Message;
 use crate::retained::RetainedStore;
 use crate::subscription_table::SubscriptionTable;
@@ -28,6 +30,13 @@ pub struct Hub {
     connections: AtomicUsize,
     will_bytes: AtomicUsize,
     is_storage_failing: AtomicBool,
+    /// Either storage or memory is not what it should be.
+    is_strained: AtomicBool,
+    memory: MemoryGauge,
+    /// What an outbox may hold at the moment.
+    outbox_bytes_max: AtomicUsize,
+    pub(crate) budgets: Budgets,
+    pub(crate) system: RetainedStore,
     sessions: Mutex<SessionCounts>,
 }
 
@@ -42,6 +51,9 @@ pub enum Storage {
 
 /// The limit that a failing storage is, in refusals.
 pub(crate) const STORAGE: &str = "storage";
+
+/// The limit that a publish budget is, in refusals.
+pub(crate) const BUDGET: &str = "publish_budget";
 
 #[derive(Debug, Default)]
 struct SessionCounts {
@@ -72,6 +84,7 @@ impl Hub {
         limits: Limits,
         hash_seed: u64,
     ) -> Arc<Hub> {
+        let outbox_bytes_max = AtomicUsize::new(limits.outbox_bytes_max);
         Arc::new(Hub {
             run,
             shards: shards.clamp(1, usize::from(u16::MAX)),
@@ -83,6 +96,11 @@ impl Hub {
             connections: AtomicUsize::new(0),
             will_bytes: AtomicUsize::new(0),
             is_storage_failing: AtomicBool::new(false),
+            is_strained: AtomicBool::new(false),
+            memory: MemoryGauge::default(),
+            outbox_bytes_max,
+            budgets: Budgets::default(),
+            system: RetainedStore::new(usize::MAX, usize::MAX),
             sessions: Mutex::new(SessionCounts::default()),
         })
     }
@@ -118,6 +136,48 @@ impl Hub {
     /// Says whether records can be made durable. While not, what needs that is refused with 0x97.
     pub fn set_storage(&self, storage: Storage) {
         self.is_storage_failing.store(storage == Storage::Failing, Ordering::Relaxed);
+        self.set_strained();
+    }
+
+    /// Says how short memory is. Each engine is to be told by [`crate::Engine::memory_changed`] as well.
+    pub fn set_memory(&self, memory: Memory) {
+        let max = self.limits.outbox_bytes_max;
+        let outbox = if memory == Memory::Full { max / OUTBOX_PART } else { max };
+        self.outbox_bytes_max.store(outbox, Ordering::Relaxed);
+        self.memory.set(memory);
+        self.set_strained();
+    }
+
+    /// How short memory is.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.memory.get()
+    }
+
+    /// Sessions of all shards.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.lock().total
+    }
+
+    /// Sessions of the user that has the most.
+    #[must_use]
+    pub fn most_sessions_of_a_user(&self) -> usize {
+        self.sessions.lock().by_user.values().copied().max().unwrap_or(0)
+    }
+
+    pub(crate) fn outbox_bytes_max(&self) -> usize {
+        self.outbox_bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// Whether anything but what is short on its own is in the way of a message.
+    pub(crate) fn is_strained(&self) -> bool {
+        self.is_strained.load(Ordering::Relaxed)
+    }
+
+    fn set_strained(&self) {
+        let is_strained = self.is_storage_failing() || self.memory() == Memory::Full;
+        self.is_strained.store(is_strained, Ordering::Relaxed);
     }
 
     pub(crate) fn is_storage_failing(&self) -> bool {

@@ -14,9 +14,12 @@
 //! - Everything a peer can fill has a bound in [`Limits`].
 
 mod acknowledge;
+mod admission;
 mod attach;
+mod budget;
 mod client_view;
 mod connection;
+mod counters;
 mod deliver;
 mod detach;
 mod effect;
@@ -27,6 +30,7 @@ mod held_will;
 mod hub;
 mod identity;
 mod limits;
+mod memory;
 mod message;
 mod outbox;
 mod pressure;
@@ -47,11 +51,13 @@ mod shard_message;
 mod spares;
 mod subscribe;
 mod subscription_table;
+mod system;
 mod timers;
 mod will;
 
 pub use attach::{Attach, AttachRefusal, AttachRefused};
-pub use client_view::{ClientView, Counters, SubscriptionView, Traffic};
+pub use client_view::{ClientView, SubscriptionView, Traffic};
+pub use counters::{Acknowledged, Census, Counters, Dropped, Fullest, RefusedPublishes};
 pub use detach::ConnectionLost;
 pub use effect::Effect;
 pub use engine::Engine;
@@ -62,7 +68,8 @@ pub use hub::{Hub, Storage};
 pub use identity::{
     CertificateName, ClientName, ConnectionId, Peer, Security, SessionKey, ShardId, shard_of,
 };
-pub use limits::{DeniedPublish, Limits, PayloadFormat, Persistence, QueueFull};
+pub use limits::{DeniedPublish, Limits, OverBudget, PayloadFormat, Persistence, QueueFull};
+pub use memory::Memory;
 pub use message::{Message, StoredMessage};
 pub use record::{Record, StoredDelivery, Way};
 pub use report::{
@@ -72,3 +79,4 @@ pub use report::{
 pub use response_information::ResponseInformation;
 pub use restore::Image;
 pub use shard_message::ShardMessage;
+pub use system::SystemValue;

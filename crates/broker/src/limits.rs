@@ -72,6 +72,8 @@ pub struct Limits {
     pub payload_format: PayloadFormat,
     /// What clients are told that ask where their answers may go; `None`: nothing.
     pub response_information: Option<ResponseInformation>,
+    /// What happens to a publisher that is over its user's publish budget.
+    pub over_budget: OverBudget,
     /// Bytes of records that wait to be durable. Full: clients whose packets made some of them are not
     /// read until there is half of it left.
     pub commit_bytes_max: usize,
@@ -104,6 +106,18 @@ pub enum PayloadFormat {
     Pass,
     /// The message is refused with 0x99.
     Check,
+}
+
+/// The rule for a publisher that is over its user's publish budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverBudget {
+    /// It is not read until it may go on.
+    Wait,
+    /// The message is refused with 0x97, or dropped if it is of QoS 0. Before 5.0, where QoS 1 and 2 cannot be
+    /// refused, they wait.
+    Refuse,
+    /// The connection is closed, with DISCONNECT 0x97.
+    Close,
 }
 
 /// Whether the engine emits `Effect::Persist`.
@@ -146,6 +160,7 @@ impl Default for Limits {
             denied_publish: DeniedPublish::Drop,
             payload_format: PayloadFormat::Pass,
             response_information: None,
+            over_budget: OverBudget::Wait,
             commit_bytes_max: 64 << 20,
             persistence: Persistence::Off,
         }

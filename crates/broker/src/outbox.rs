@@ -176,6 +176,12 @@ impl Outbox {
         dropped
     }
 
+    /// Lets go of the room that is not in use.
+    pub(crate) fn shrink(&mut self) {
+        self.compact();
+        self.buffer.shrink_to_fit();
+    }
+
     fn first_unwritten_frame(&mut self) -> usize {
         while self.boundary < self.written {
             let Some(length) = self.buffer.get(self.boundary..).and_then(frame_length) else {

@@ -117,6 +117,7 @@ impl Shard {
         let Some(connection) = session.connection.as_mut() else { return };
         let Some(pressure) = connection.pressure.as_mut() else { return };
         pressure.is_given_up = true;
+        self.round.counters.patience_over += 1;
         let waiters = std::mem::take(&mut pressure.waiters);
         self.round.report(Report::SlowConsumer {
             client,
@@ -158,7 +159,7 @@ pub(crate) fn count_dropped(session: &mut Session, round: &mut Round, rule: Drop
     if count == 0 {
         return;
     }
-    round.counters.dropped += count;
+    *round.counters.dropped.of(rule) += count;
     let client = session.client.clone();
     let is_first = match session.connection.as_mut() {
         Some(connection) => {

@@ -12,9 +12,10 @@ use topic::TopicName;
 use crate::detach::Ending;
 use crate::engine::{Engine, Shard};
 use crate::gate;
-use crate::hub::{Hub, STORAGE};
+use crate::hub::{BUDGET, Hub};
 use crate::identity::{ConnectionId, SessionIdentity, ShardId};
 use crate::limits::{DeniedPublish, Limits, PayloadFormat};
+use crate::memory::Memory;
 use crate::message::{Message, Publication};
 use crate::publishers::{HOUR_MS, Publishers};
 use crate::record::Record;
@@ -39,7 +40,9 @@ impl Engine {
         publish: &Publish<'_>,
         now: Timestamp,
     ) {
-        self.shard.round.counters.messages_in += 1;
+        let counters = &mut self.shard.round.counters;
+        counters.messages_in += 1;
+        counters.payload_bytes_in += u64::try_from(publish.payload.len()).unwrap_or(u64::MAX);
         if publish.properties.has_subscription_identifier() {
             // [MQTT-3.3.4-6]
             let detail = "subscription identifier from a client";
@@ -47,6 +50,7 @@ impl Engine {
         }
         if publish.packet_id.is_some() {
             self.shard.round.begin_packet();
+            self.shard.round.counters.acknowledged_in.count(publish.qos);
         }
         let (arrival, judged) = self.judge_publish(id, publish, now);
         let is_first = arrival == Arrival::First;
@@ -62,8 +66,11 @@ impl Engine {
         if is_first && self.shard.has_wrong_format(publish) {
             return self.refuse_format(id, publish, now);
         }
-        if is_first && self.shard.hub.is_storage_failing() && self.needs_disk(id, publish, route) {
-            return self.refuse_for_storage(id, publish, now);
+        if is_first
+            && self.is_careful
+            && let Some(limit) = self.limit_in_the_way(id, publish, route)
+        {
+            return self.refuse_for_limit(id, publish, limit, now);
         }
         if is_first {
             self.publish_permitted(id, writer, publish, route, now);
@@ -132,7 +139,12 @@ impl Engine {
     }
 
     /// Whether the message would be recorded, and its sender waits for an answer that says so.
-    fn needs_disk(&self, id: ConnectionId, publish: &Publish<'_>, route: RouteIndex) -> bool {
+    pub(crate) fn needs_disk(
+        &self,
+        id: ConnectionId,
+        publish: &Publish<'_>,
+        route: RouteIndex,
+    ) -> bool {
         let limits = self.shard.hub.limits();
         let Some((session, _)) = self.shard.sessions.online(id) else { return false };
         publish.qos > Qos::AtMostOnce
@@ -143,12 +155,22 @@ impl Engine {
 
     /// The message is not taken. Before 5.0 that cannot be told: the client is cut off and sends it
     /// again.
-    fn refuse_for_storage(&mut self, id: ConnectionId, publish: &Publish<'_>, now: Timestamp) {
+    fn refuse_for_limit(
+        &mut self,
+        id: ConnectionId,
+        publish: &Publish<'_>,
+        limit: &'static str,
+        now: Timestamp,
+    ) {
+        *self.shard.round.counters.refused_publishes.of(limit) += 1;
+        if limit == BUDGET && publish.packet_id.is_none() {
+            // Told once a minute: a line for each would be a flood of its own.
+            return;
+        }
         let Some(session) = self.shard.sessions.online_mut(id) else { return };
         let (place, is_v5) = (session.identity.place, session.version.is_v5());
         let is_durable = session.is_durable(self.shard.hub.limits());
-        let (action, reason) = (RefusedAction::Publish, RefusalReason::Limit(STORAGE));
-        self.shard.round.counters.refused_publishes += 1;
+        let (action, reason) = (RefusedAction::Publish, RefusalReason::Limit(limit));
         self.shard.refuse(place, (action, publish.topic), reason, now);
         let Some(packet_id) = publish.packet_id else { return };
         let Some(session) = self.shard.sessions.online_mut(id) else { return };
@@ -215,7 +237,7 @@ impl Engine {
     fn refuse_format(&mut self, id: ConnectionId, publish: &Publish<'_>, now: Timestamp) {
         let Some((session, _)) = self.shard.sessions.online(id) else { return };
         let place = session.identity.place;
-        self.shard.round.counters.refused_publishes += 1;
+        self.shard.round.counters.refused_publishes.format += 1;
         let (action, reason) = (RefusedAction::Publish, RefusalReason::PayloadFormat);
         self.shard.refuse(place, (action, publish.topic), reason, now);
         let code = ReasonCode::PayloadFormatInvalid;
@@ -239,7 +261,7 @@ impl Engine {
         let Some((session, connection)) = self.shard.sessions.online(id) else { return };
         let place = session.identity.place;
         let is_v5 = connection.version.is_v5();
-        self.shard.round.counters.refused_publishes += 1;
+        self.shard.round.counters.refused_publishes.denied += 1;
         let (action, reason) = (RefusedAction::Publish, RefusalReason::Denied(denial));
         let decision = self.shard.refuse(place, (action, topic), reason, now);
         let rule = self.shard.hub.limits().denied_publish;
@@ -276,10 +298,23 @@ impl Shard {
             return None;
         }
         let message = publication.to_message();
-        if self.hub.retained.put(Arc::clone(&message), now).is_err() {
+        let is_kept = if self.hub.memory() == Memory::Full {
+            // As with a full store, the old one is gone all the same.
+            self.hub.retained.remove(publication.topic);
+            false
+        } else {
+            self.hub.retained.put(Arc::clone(&message), now).is_ok()
+        };
+        if !is_kept {
+            self.round.counters.not_retained += 1;
             self.round.report(Report::RetainedFull { topic: publication.topic.as_str().into() });
-        } else if is_durable {
-            self.round.persist(Record::RetainedPut(Arc::clone(&message)));
+        }
+        if is_durable {
+            self.round.persist(match is_kept {
+                true => Record::RetainedPut(Arc::clone(&message)),
+                // Or it would be back after a restart.
+                false => Record::RetainedRemove(publication.topic.clone()),
+            });
         }
         Some(message)
     }
@@ -336,7 +371,14 @@ fn judge_topic(
             .aliases_in
             .get_or_insert_with(|| Box::new(InboundAliases::new(limits.topic_alias_max)));
         match aliases.resolve(publish) {
-            Ok(resolved) => resolved.topic,
+            Ok(resolved) => {
+                if let Some(allowance) = connection.allowance.as_deref()
+                    && publish.topic.is_empty()
+                {
+                    allowance.pay_for_alias(resolved.topic, now);
+                }
+                resolved.topic
+            }
             Err(error) => return Judged::Broken(error),
         }
     } else {

@@ -84,6 +84,7 @@ impl Shard {
             refused.close(&session.client, round);
         }
         self.withdraw(place, now);
+        self.set_allowance(place, now);
     }
 
     /// Takes what was withdrawn out of the hub's table. Routes made from it before are not trusted from here on.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mqtt::ReasonCode;
 
 use crate::identity::ClientName;
+use crate::limits::OverBudget;
 
 /// One event worth a line in a log.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +43,13 @@ pub enum Report {
         /// How many since the last such report.
         dropped: u64,
     },
+    /// A publisher is over its user's budget. Once a minute and connection at most.
+    OverBudget {
+        /// Who.
+        client: Arc<ClientName>,
+        /// What is done about it.
+        rule: OverBudget,
+    },
     /// The retained store is full; the message was routed but not kept.
     RetainedFull {
         /// The topic of the message.
@@ -75,6 +83,8 @@ pub enum DisconnectCause {
     DeniedPublish,
     /// What it waited for cannot be made durable at the moment.
     Storage,
+    /// It published more than its user may, where the configuration says so.
+    OverBudget,
     /// An administrator ended it.
     Kicked(ReasonCode),
     /// The broker is stopping.
@@ -162,6 +172,8 @@ pub enum DropRule {
     QueueFull,
     /// `retained_backlog_max`: retained messages of a SUBSCRIBE.
     RetainedBacklogFull,
+    /// `memory_bytes_max`: QoS 0 messages in outboxes, oldest first.
+    MemoryFull,
     /// `slow_consumer_patience_ms`: publishers are not held back for it any longer.
     PatienceOver,
 }

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::client_view::Counters;
 use crate::connection::Connection;
+use crate::counters::Counters;
 use crate::effect::Effect;
 use crate::identity::{ClientName, ConnectionId, ShardId};
 use crate::message::{Message, Publication};
@@ -156,6 +156,12 @@ impl Round {
         Way { from: self.shard, to, number: forwards }
     }
 
+    #[inline]
+    pub(crate) fn count_message_out(&mut self, payload: usize) {
+        self.counters.messages_out += 1;
+        self.counters.payload_bytes_out += u64::try_from(payload).unwrap_or(u64::MAX);
+    }
+
     pub(crate) fn report(&mut self, report: Report) {
         self.effects.push_back(Effect::Report(report));
     }
@@ -193,6 +199,7 @@ impl Round {
     }
 
     pub(crate) fn pause(&mut self, connection: ConnectionId) {
+        self.counters.held_back += 1;
         self.effects.push_back(Effect::Pause(connection));
     }
 

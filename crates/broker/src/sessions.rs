@@ -101,6 +101,11 @@ impl Sessions {
         self.slab.len()
     }
 
+    /// Bytes that wait for connections that are ending.
+    pub(crate) fn closing_bytes(&self) -> usize {
+        self.closing.values().map(|it| it.outbox.len()).sum()
+    }
+
     pub(crate) fn put_closing(&mut self, id: ConnectionId, closing: Closing) {
         self.closing.insert(id, closing);
     }

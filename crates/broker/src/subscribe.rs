@@ -13,6 +13,7 @@ use crate::engine::{Engine, Shard};
 use crate::gate;
 use crate::hub::STORAGE;
 use crate::identity::{ConnectionId, SessionRef};
+use crate::memory::{MEMORY, Memory};
 use crate::message::Delivery;
 use crate::pressure::count_dropped;
 use crate::record::Record;
@@ -103,6 +104,9 @@ impl Shard {
             let reason = RefusalReason::Limit("subscriptions_per_session_max");
             return Err((ReasonCode::QuotaExceeded, reason));
         }
+        if is_new && hub.memory() == Memory::Full {
+            return Err((ReasonCode::QuotaExceeded, RefusalReason::Limit(MEMORY)));
+        }
         let is_filtered = permit.is_filtered();
         let subscription = Subscription { options, identifier, is_filtered };
         session.subscriptions.insert(permit.filter().clone(), subscription);
@@ -165,7 +169,7 @@ impl Shard {
         now: Timestamp,
     ) {
         let max = self.hub.limits().retained_backlog_max;
-        let found = self.hub.retained.matching(&filter.filter, now, usize::MAX);
+        let found = self.hub.retained_matching(&filter.filter, now);
         let identifiers = identifier.map(|identifier| Arc::from([identifier]));
         let mut left_over = 0;
         for message in found {

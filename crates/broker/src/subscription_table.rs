@@ -96,6 +96,12 @@ impl SubscriptionTable {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
+    /// Whether any filter matches this topic.
+    pub(crate) fn has_reader(&self, topic: &TopicName) -> bool {
+        let first = |_: &Node| ControlFlow::Break(());
+        self.tree.read().visit_matching(topic.as_str(), &Bindings::default(), first).is_break()
+    }
+
     /// Changes with every change of the table.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)

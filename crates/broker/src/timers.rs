@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     KeepAlive(ConnectionId),
     /// Does the receiver still hold its publishers back?
     Pressure(ConnectionId),
+    /// May the publisher go on, which has waited for its budget, or for memory?
+    Wait(ConnectionId),
     /// Has the closed connection taken its last bytes?
     Linger(ConnectionId),
     /// The will delay is over.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use mqtt::Timestamp;
+use mqtt::{Timestamp, Will};
 
+use crate::budget::Cost;
 use crate::engine::Engine;
 use crate::gate;
 use crate::identity::SessionRef;
@@ -48,7 +49,15 @@ impl Engine {
         let key = &session.identity.key;
         // Judged by the newest policy, not by the rights the session had when it connected.
         let permit = match self.shard.policy.rights(key.user, &key.client_id) {
-            Some(rights) => gate::publish(&rights, will.topic.as_str()),
+            Some(rights) => {
+                // It cannot wait, but it counts.
+                if let Some(bucket) =
+                    self.shard.hub.budgets.of(key.user, rights.publish_budget(), now)
+                {
+                    bucket.take(will_cost(&will), now);
+                }
+                gate::publish(&rights, will.topic.as_str())
+            }
             None => Err(gate::gone()),
         };
         let writer = Arc::clone(&session.identity);
@@ -57,7 +66,7 @@ impl Engine {
             Err(denial) => {
                 let reason = RefusalReason::Denied(denial);
                 let (action, topic) = (RefusedAction::Will, will.topic.as_str());
-                self.shard.round.counters.refused_publishes += 1;
+                self.shard.round.counters.refused_publishes.denied += 1;
                 self.shard.round.refuse(&session.client, action, topic, reason);
                 return;
             }
@@ -76,4 +85,9 @@ impl Engine {
         let route = self.find_route(permit.topic());
         self.route(route, &publication, now);
     }
+}
+
+fn will_cost(will: &Will) -> Cost {
+    let size = will.topic.as_str().len() + will.properties.forwardable.len() + will.payload.len();
+    Cost { messages: 1, bytes: u64::try_from(size).unwrap_or(u64::MAX) }
 }

@@ -14,7 +14,7 @@ use crate::record::{
     Change, PasswordRecord, PasswordSlot, PasswordUse, RenewedHash, RoleRecord, UserRecord,
 };
 use crate::registry;
-use crate::text::{grants_text, signed, slot_number};
+use crate::text::{budget_text, grants_text, signed, slot_number};
 use crate::token;
 
 impl Store {
@@ -86,12 +86,12 @@ async fn put_user(
     let user = &record.user;
     sqlx::query(
         "INSERT INTO users (id, name, grants, publish_prefix, enabled, credential_epoch, \
-             created_at, updated_at, version) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+             created_at, updated_at, version, publish_budget) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, grants = excluded.grants, \
              publish_prefix = excluded.publish_prefix, enabled = excluded.enabled, \
              credential_epoch = excluded.credential_epoch, updated_at = excluded.updated_at, \
-             version = excluded.version",
+             version = excluded.version, publish_budget = excluded.publish_budget",
     )
     .bind(bytes(user.id.0))
     .bind(user.name.as_str())
@@ -102,6 +102,7 @@ async fn put_user(
     .bind(signed(record.stamp.created_at_ms))
     .bind(signed(record.stamp.updated_at_ms))
     .bind(signed(record.stamp.version))
+    .bind(budget_text(user.publish_budget))
     .execute(&mut **tx)
     .await?;
     remove_rows(tx, "DELETE FROM user_roles WHERE user_id = $1", user.id.0).await?;
@@ -131,10 +132,10 @@ async fn put_role(
 ) -> Result<(), sqlx::Error> {
     let role = &record.role;
     sqlx::query(
-        "INSERT INTO roles (id, name, built_in, created_at, updated_at, version) \
-         VALUES ($1, $2, $3, $4, $5, $6) \
+        "INSERT INTO roles (id, name, built_in, created_at, updated_at, version, publish_budget) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) \
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, updated_at = excluded.updated_at, \
-             version = excluded.version",
+             version = excluded.version, publish_budget = excluded.publish_budget",
     )
     .bind(bytes(role.id.0))
     .bind(role.name.as_str())
@@ -142,6 +143,7 @@ async fn put_role(
     .bind(signed(record.stamp.created_at_ms))
     .bind(signed(record.stamp.updated_at_ms))
     .bind(signed(record.stamp.version))
+    .bind(budget_text(role.publish_budget))
     .execute(&mut **tx)
     .await?;
     remove_rows(tx, "DELETE FROM role_permissions WHERE owner_id = $1", role.id.0).await?;

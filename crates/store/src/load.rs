@@ -176,7 +176,7 @@ impl Owner for (UserRecord, Vec<PasswordRecord>) {
 
 const ROLES: &str = "
     SELECT json_group_array(json_array(
-        hex(id), name, built_in, json_array(created_at, updated_at, version)) ORDER BY id)
+        hex(id), name, built_in, publish_budget, json_array(created_at, updated_at, version)) ORDER BY id)
     FROM roles WHERE id > $1 AND id <= $2";
 
 const ROLE_PERMISSIONS: &str = "
@@ -186,7 +186,7 @@ const ROLE_PERMISSIONS: &str = "
 
 const USERS: &str = "
     SELECT json_group_array(json_array(
-        hex(id), name, grants, publish_prefix, enabled, credential_epoch,
+        hex(id), name, grants, publish_prefix, enabled, credential_epoch, publish_budget,
         json_array(created_at, updated_at, version)) ORDER BY id)
     FROM (SELECT * FROM users WHERE id > $1 AND id <= $2 ORDER BY id LIMIT 10000)";
 

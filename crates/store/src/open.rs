@@ -157,6 +157,7 @@ fn migrations() -> Vec<Migration> {
         migration(5, "registry", include_str!("../migrations/0005_registry.sql")),
         migration(6, "password uses", include_str!("../migrations/0006_password_uses.sql")),
         migration(7, "refusals", include_str!("../migrations/0007_refusals.sql")),
+        migration(8, "publish budgets", include_str!("../migrations/0008_publish_budgets.sql")),
     ]
 }
 

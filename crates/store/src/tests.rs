@@ -35,6 +35,7 @@ fn user(id: u128, name: &str, roles: &[u128]) -> UserRecord {
         roles: roles.iter().map(|role| RoleId(Uuid::from_u128(*role))).collect(),
         permissions: vec![permission(id + 1000, "z/#"), permission(id + 2000, "a/#")],
         enabled: true,
+        publish_budget: "messages=5:6,bytes=7:8".parse().unwrap(),
         credential_epoch: 3,
     };
     UserRecord { user, stamp: Stamp::new(7) }
@@ -43,7 +44,7 @@ fn user(id: u128, name: &str, roles: &[u128]) -> UserRecord {
 fn role(id: u128, name: &str) -> RoleRecord {
     let (id, name) = (RoleId(Uuid::from_u128(id)), RoleName::parse(name).unwrap());
     let permissions = vec![permission(9, "b/+")];
-    let role = Role { id, name, permissions };
+    let role = Role { id, name, permissions, publish_budget: "bytes=9".parse().unwrap() };
     RoleRecord { role, built_in: false, stamp: Stamp::new(7) }
 }
 
@@ -240,7 +241,7 @@ async fn a_store_of_a_newer_version_is_refused() {
          VALUES (99, 'of tomorrow', 1, x'00', 0)";
     sqlx::query(sql).execute(&store.pool).await.unwrap();
     let error = reopened(store, dir.path()).await.unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 7, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 8, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -250,9 +251,14 @@ async fn a_row_that_cannot_be_understood_is_never_left_out() {
         ("UPDATE users SET name = 'a+b'", "a+b"),
         ("UPDATE users SET grants = 'passwort'", "passwort"),
         ("UPDATE users SET publish_prefix = '$SYS/'", "`$`"),
+        ("UPDATE users SET publish_budget = 'messages=0'", "messages=0"),
+        ("UPDATE roles SET publish_budget = ''", "is not of the form"),
         ("UPDATE users SET version = -1", "-1"),
         ("UPDATE roles SET id = zeroblob(16) WHERE name = 'spare-role'", "which is not there"),
-        ("INSERT INTO roles VALUES (zeroblob(16), 'nil-role', 0, 1, 1, 1)", "of 4 rows only 3"),
+        (
+            "INSERT INTO roles VALUES (zeroblob(16), 'nil-role', 0, 1, 1, 1, NULL)",
+            "of 4 rows only 3",
+        ),
     ] {
         let dir = TempDir::new().unwrap();
         let store = filled(dir.path()).await;
@@ -281,7 +287,7 @@ async fn a_million_users_are_loaded_in_seconds() {
     let numbers =
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) ";
     for sql in [
-        "INSERT INTO users SELECT randomblob(16), 'machine-' || i, 'password', NULL, 1, 1, 1, 1, 1 FROM n",
+        "INSERT INTO users SELECT randomblob(16), 'machine-' || i, 'password', NULL, 1, 1, 1, 1, 1, NULL FROM n",
         "INSERT INTO user_passwords (user_id, slot, hash, created_at) SELECT id, 1, '$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$\
          T/XOJ2mh1/TIpJHfCdQan76Q5esCFVoT5MAeIM1Oq2E', 1 FROM users WHERE name LIKE 'machine-%'",
         "INSERT INTO user_roles SELECT u.id, r.id, 0 FROM users u, roles r \

@@ -1,8 +1,8 @@
 //! Between rows and parsed words. Whatever does not parse is corrupt: a rule that is skipped could be a deny.
 
 use access::{
-    AuthMethod, Grant, GrantTypes, Permission, PermissionId, PublishPrefix, Resource, Role, RoleId,
-    RoleName, User, UserId, UserName,
+    AuthMethod, BudgetError, Grant, GrantTypes, Permission, PermissionId, PublishBudget,
+    PublishPrefix, Resource, Role, RoleId, RoleName, User, UserId, UserName,
 };
 use serde::Deserialize;
 use uuid::Uuid;
@@ -24,6 +24,7 @@ pub(crate) struct UserRow {
     publish_prefix: Option<String>,
     enabled: u8,
     credential_epoch: u64,
+    publish_budget: Option<String>,
     stamp: StampRow,
 }
 
@@ -33,6 +34,7 @@ pub(crate) struct RoleRow {
     id: Uuid,
     name: String,
     built_in: u8,
+    publish_budget: Option<String>,
     stamp: StampRow,
 }
 
@@ -86,6 +88,7 @@ impl UserRow {
             roles: Vec::new(),
             permissions: Vec::new(),
             enabled: self.enabled != 0,
+            publish_budget: budget(self.publish_budget.as_deref())?,
             credential_epoch: self.credential_epoch,
         };
         Ok(UserRecord { user, stamp: self.stamp.into() })
@@ -98,6 +101,7 @@ impl RoleRow {
             id: RoleId(self.id),
             name: RoleName::parse(&self.name).map_err(|error| bad(&self.name, error))?,
             permissions: Vec::new(),
+            publish_budget: budget(self.publish_budget.as_deref())?,
         };
         Ok(RoleRecord { role, built_in: self.built_in != 0, stamp: self.stamp.into() })
     }
@@ -166,6 +170,15 @@ pub(crate) fn grants_text(grants: GrantTypes) -> String {
         format!("{}{suffix}", grant.method)
     };
     grants.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn budget_text(budget: PublishBudget) -> Option<String> {
+    (!budget.is_unbounded()).then(|| budget.to_string())
+}
+
+fn budget(text: Option<&str>) -> Result<PublishBudget, BadRow> {
+    let parse = |text: &str| text.parse().map_err(|error: BudgetError| bad(text, error));
+    text.map_or(Ok(PublishBudget::default()), parse)
 }
 
 fn grants(text: &str) -> Result<GrantTypes, BadRow> {

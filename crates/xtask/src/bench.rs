@@ -4,7 +4,7 @@
 //! idle. Every broker asks for a password and judges permissions, and runs with what it ships with, except
 //! for what the page says.
 
-mod brokers;
+pub(crate) mod brokers;
 mod page;
 mod rows;
 

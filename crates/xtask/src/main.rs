@@ -1,11 +1,13 @@
 //! The project's own commands:
-//! `cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] | bench [--seconds N]`.
+//! `cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] | bench [--seconds N] |
+//! overload [--seconds N]`.
 
 mod bench;
 mod ci;
 mod crash;
 mod fuzz;
 mod instructions;
+mod overload;
 mod programs;
 mod tidy;
 
@@ -44,9 +46,13 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         ["bench", "--seconds", seconds] => {
             bench::run(seconds.parse().with_context(|| format!("`{seconds}` is no number"))?)
         }
+        ["overload"] => overload::run(overload::SECONDS_DEFAULT),
+        ["overload", "--seconds", seconds] => {
+            overload::run(seconds.parse().with_context(|| format!("`{seconds}` is no number"))?)
+        }
         _ => bail!(
             "usage: cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] | \
-             bench [--seconds N]"
+             bench [--seconds N] | overload [--seconds N]"
         ),
     }
 }

@@ -36,7 +36,12 @@ pub fn permissions(rules: &[&str]) -> Vec<Permission> {
 
 pub fn role(number: u128, permissions: Vec<Permission>) -> Role {
     let name = RoleName::parse(&format!("role-{number}")).unwrap();
-    Role { id: RoleId(Uuid::from_u128(number)), name, permissions }
+    Role {
+        id: RoleId(Uuid::from_u128(number)),
+        name,
+        permissions,
+        publish_budget: access::PublishBudget::default(),
+    }
 }
 
 /// Anna, with her own permissions and these roles.
@@ -49,6 +54,7 @@ pub fn anna(roles: &[u128], permissions: Vec<Permission>) -> User {
         roles: roles.iter().map(|number| RoleId(Uuid::from_u128(*number))).collect(),
         permissions,
         enabled: true,
+        publish_budget: access::PublishBudget::default(),
         credential_epoch: 7,
     }
 }

@@ -143,6 +143,7 @@ impl NewUser<'_> {
             roles: users::roles(directory, &grant.roles, roles_max)?,
             permissions: permissions::parse(&grant.permissions, &[], permissions_max)?,
             enabled: true,
+            publish_budget: access::PublishBudget::default(),
             credential_epoch: 1,
         };
         let mut changes = vec![Change::PutUser(UserRecord { user, stamp: Stamp::new(now_ms) })];

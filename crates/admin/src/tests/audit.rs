@@ -35,7 +35,11 @@ async fn every_change_is_recorded_with_who_what_before_and_after() {
     house.patch("alice", r#"{"enabled":false}"#).await;
     house.patch("alice", r#"{"enabled":false}"#).await;
     house.set_password("alice", "another-password").await;
-    let role = NewRole { name: "reader".to_owned(), permissions: vec![allow("read", "b/#")] };
+    let role = NewRole {
+        name: "reader".to_owned(),
+        permissions: vec![allow("read", "b/#")],
+        publish_budget: None,
+    };
     house.admin.create_role(&Caller::LocalOwner, role).await.unwrap();
     let removed = RoleRemoval::IfUnused;
     house.admin.remove_role(&Caller::LocalOwner, "reader", None, removed).await.unwrap();
@@ -54,9 +58,11 @@ async fn every_change_is_recorded_with_who_what_before_and_after() {
         json!({
             "username": "alice", "grantTypes": [{"method": "password", "isRequired": false}],
             "mqttPublishPrefix": null, "roles": [], "permissions": permissions, "enabled": enabled,
+            "publishBudget": null,
         })
     };
-    let reader = json!({"name": "reader", "permissions": ["allow mqtt:read:b/#"]});
+    let reader =
+        json!({"name": "reader", "permissions": ["allow mqtt:read:b/#"], "publishBudget": null});
     assert_eq!(
         said,
         [

@@ -247,3 +247,49 @@ async fn what_the_caller_has_lost_meanwhile_it_cannot_give() {
     let made = house.admin.create_user(&part, serde_json::from_value(user).unwrap()).await;
     assert!(matches!(made, Err(AdminError::Forbidden(_))));
 }
+
+#[tokio::test]
+async fn who_is_bound_by_a_publish_budget_loosens_nobodys_beyond_it() {
+    let (house, part) = house().await;
+    let set = async |name: &str, budget: Value| {
+        let patch = serde_json::from_value(json!({"publishBudget": budget})).unwrap();
+        house.admin.update_user(&OWNER, name, patch, None).await.unwrap();
+    };
+    set("part", json!({"messagesPerSecond": 10})).await;
+    set("worker", json!({"messagesPerSecond": 20})).await;
+    let refused = |result: Result<(), AdminError>| match result {
+        Ok(()) => false,
+        Err(AdminError::Forbidden(reason)) => {
+            assert!(reason.contains("publish budget is `messages=10:10`"), "{reason}");
+            true
+        }
+        Err(other) => panic!("{other}"),
+    };
+    let patch = async |name: &str, budget: Value| {
+        let patch = serde_json::from_value(json!({"publishBudget": budget})).unwrap();
+        house.admin.update_user(&part, name, patch, None).await.map(drop)
+    };
+    for (name, budget, is_refused) in [
+        ("part", json!(null), true),
+        ("part", json!({"messagesPerSecond": 11}), true),
+        ("part", json!({"messagesPerSecond": 10, "messagesBurst": 99}), true),
+        ("part", json!({"bytesPerSecond": 5}), true),
+        ("worker", json!({"messagesPerSecond": 21}), true),
+        ("worker", json!({"messagesPerSecond": 19}), false),
+        ("worker", json!({"messagesPerSecond": 10}), false),
+        ("part", json!({"messagesPerSecond": 10}), false),
+    ] {
+        assert_eq!(refused(patch(name, budget.clone()).await), is_refused, "{name} {budget}");
+    }
+    let new = |budget: Value| -> NewUser {
+        serde_json::from_value(json!({"username": "new-one", "publishBudget": budget})).unwrap()
+    };
+    assert!(refused(house.admin.create_user(&part, new(json!(null))).await.map(drop)));
+    let within = json!({"messagesPerSecond": 9});
+    assert!(!refused(house.admin.create_user(&part, new(within)).await.map(drop)));
+    // To log in as somebody is to publish as much as that one may.
+    set("worker", json!(null)).await;
+    let change: PasswordChange =
+        serde_json::from_value(json!({"password": "taken-password"})).unwrap();
+    assert!(refused(house.admin.set_password(&part, "worker", change).await.map(drop)));
+}

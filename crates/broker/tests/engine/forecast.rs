@@ -304,9 +304,11 @@ fn withheld(world: &World) -> u64 {
 fn may_publish(world: &mut World, client: C) -> BTreeSet<String> {
     let mut allowed = BTreeSet::new();
     for topic in TOPICS {
-        let before: u64 = world.engines.iter().map(|it| it.counters().refused_publishes).sum();
+        let before: u64 =
+            world.engines.iter().map(|it| it.counters().refused_publishes.denied).sum();
         world.publish(client, topic, Q0, "probe");
-        let after: u64 = world.engines.iter().map(|it| it.counters().refused_publishes).sum();
+        let after: u64 =
+            world.engines.iter().map(|it| it.counters().refused_publishes.denied).sum();
         if after == before {
             allowed.insert(topic.to_owned());
         }

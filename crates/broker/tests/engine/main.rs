@@ -10,10 +10,12 @@
 )]
 
 mod backpressure;
+mod budgets;
 mod conformance;
 mod delivery;
 mod durable;
 mod forecast;
+mod memory;
 mod protocol;
 mod random;
 mod refused;
@@ -21,6 +23,7 @@ mod restart;
 mod revocation;
 mod rights;
 mod sessions;
+mod system;
 mod users;
 mod wills;
 mod world;

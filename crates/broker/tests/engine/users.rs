@@ -28,6 +28,7 @@ pub(crate) fn user(name: &str, rules: &[&str]) -> User {
         roles: Vec::new(),
         permissions: rules.iter().enumerate().map(permission).collect(),
         enabled: true,
+        publish_budget: access::PublishBudget::default(),
         credential_epoch: 1,
     }
 }

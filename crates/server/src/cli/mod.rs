@@ -6,6 +6,7 @@
 
 mod answer;
 mod audit;
+mod budget;
 mod cert;
 mod client;
 mod connection;

@@ -159,6 +159,8 @@ pub(super) static KEYS: &[Key] = &[
         "Sessions, online and offline. Full: CONNECT is refused with 0x97 (3.1.1: 3)."),
     bounded("limits", "sessions_per_user_max", COUNT, |c| Slot::Whole(&mut c.broker.sessions_per_user_max),
         "Sessions of one user, online and offline. Full: CONNECT is refused with 0x97 (3.1.1: 3)."),
+    bounded("limits", "memory_bytes_max", (0, 1 << 50), |c| Slot::Whole(&mut c.server.memory_bytes_max),
+        "Resident memory of the process; 0 takes three quarters of what the machine has and its control groups allow. At 80 % publishers are slowed; at 90 % new connections, subscriptions and messages to be kept are refused with 0x97 (3.1.1: CONNACK 3, SUBACK 0x80, a publisher waits) until it is at 85 %."),
     bounded("limits", "packet_size_max", PACKET_BYTES, |c| Slot::Whole(&mut c.broker.packet_size_max),
         "Bytes of the largest packet after login. Larger: DISCONNECT 0x95."),
     bounded("limits", "outbox_bytes_max", BYTES, |c| Slot::Whole(&mut c.broker.outbox_bytes_max),
@@ -208,6 +210,9 @@ pub(super) static KEYS: &[Key] = &[
     key("limits", "denied_publish", |c| Slot::Word(&mut c.broker.denied_publish),
         "What happens to a 3.1.1 connection that publishes without the right to; it cannot be told why."),
 
+    key("limits", "over_budget", |c| Slot::Word(&mut c.broker.over_budget),
+        "What happens to a publisher over the publish budget of its user: wait: it is not read until it may go on; refuse: the message gets 0x97, or is dropped if QoS 0 (3.1.1 waits with QoS 1 and 2); close: it is disconnected with 0x97."),
+
     key("mqtt", "payload_format", |c| Slot::Word(&mut c.broker.payload_format),
         "What happens to a message of MQTT 5 that is said to be UTF-8 and is not: pass: nobody looks; check: refused with 0x99."),
     key("mqtt", "response_information", |c| Slot::Word(&mut c.broker.response_information),
@@ -238,6 +243,9 @@ pub(super) static KEYS: &[Key] = &[
 
     key("metrics", "public", |c| Slot::Switch(&mut c.metrics.public),
         "Whether anybody may read /metrics. If not, it takes the permission http:read:/metrics."),
+
+    bounded("sys", "interval", (0, 3_600_000), |c| Slot::Span(&mut c.server.sys_interval),
+        "How often the values on $SYS/ are taken, and sent where they have changed; 0s is off. Reading them takes the permission read:$SYS/#."),
 
     bounded("passwords", "min", (0, 1000), |c| Slot::Whole(&mut c.login.password_policy.min),
         "Least characters of a new password."),

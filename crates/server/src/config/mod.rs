@@ -198,11 +198,21 @@ pub(crate) struct Server {
     pub(crate) stop_timeout: Duration,
     /// What a restart keeps.
     pub(crate) durability: Durability,
+    /// Bytes the process may use; 0 for what the machine allows.
+    pub(crate) memory_bytes_max: u64,
+    /// How often the values on `$SYS/` are taken; zero for never.
+    pub(crate) sys_interval: Duration,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { shards: 0, stop_timeout: Duration::from_secs(2), durability: Durability::default() }
+        Self {
+            shards: 0,
+            stop_timeout: Duration::from_secs(2),
+            durability: Durability::default(),
+            memory_bytes_max: 0,
+            sys_interval: Duration::from_secs(10),
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use access::UserName;
 use admin::AuthenticationMode;
-use broker::{DeniedPublish, PayloadFormat, Persistence, QueueFull, ResponseInformation};
+use broker::{
+    DeniedPublish, OverBudget, PayloadFormat, Persistence, QueueFull, ResponseInformation,
+};
 use tracing::Level;
 
 use super::slot::Word;
@@ -163,6 +165,20 @@ impl Word for Option<ResponseInformation> {
     }
 }
 
+impl Word for OverBudget {
+    fn allowed(&self) -> String {
+        words(&OVER_BUDGET)
+    }
+
+    fn set(&mut self, text: &str) -> Result<(), String> {
+        choose(self, text, &OVER_BUDGET)
+    }
+
+    fn text(&self) -> Option<String> {
+        word_of(*self, &OVER_BUDGET)
+    }
+}
+
 impl Word for Option<UserName> {
     fn allowed(&self) -> String {
         "name of a user".to_owned()
@@ -240,3 +256,5 @@ const DENIED_PUBLISH: [(&str, DeniedPublish); 2] =
     [("drop", DeniedPublish::Drop), ("close", DeniedPublish::Close)];
 const PAYLOAD_FORMAT: [(&str, PayloadFormat); 2] =
     [("pass", PayloadFormat::Pass), ("check", PayloadFormat::Check)];
+const OVER_BUDGET: [(&str, OverBudget); 3] =
+    [("wait", OverBudget::Wait), ("refuse", OverBudget::Refuse), ("close", OverBudget::Close)];

@@ -29,6 +29,22 @@ pub(crate) fn certificate_time() -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_millis(wall_ms()))
 }
 
+/// Measures how long something takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    pub(crate) fn start() -> Self {
+        Self(monotonic())
+    }
+
+    /// What has passed since.
+    pub(crate) fn elapsed(self) -> Duration {
+        monotonic().duration_since(self.0)
+    }
+}
+
 /// The same for the TLS library.
 #[derive(Debug)]
 pub(crate) struct CertificateClock;

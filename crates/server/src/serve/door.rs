@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::handshake::{self, Demand};
 use super::http::Http;
 use super::login::{Front, Visitor};
+use super::metrics::HANDSHAKE;
 use super::report;
 use super::transport::{Pipe, Transport};
 
@@ -60,12 +61,12 @@ async fn shake(
     let shaken = handshake::shake(socket, demand, &front.pki, &mut visitor.ticket, time_max).await;
     match shaken {
         Ok((pipe, secured, result)) => {
-            front.metrics.count("handshake", &visitor.listener, result);
+            front.metrics.count(HANDSHAKE, &visitor.listener, result);
             visitor.secured = Some(secured);
             Some((pipe, visitor))
         }
         Err(failed) => {
-            front.metrics.count("handshake", &visitor.listener, failed.kind);
+            front.metrics.count(HANDSHAKE, &visitor.listener, failed.kind);
             report::no_handshake(&visitor, &failed);
             None
         }

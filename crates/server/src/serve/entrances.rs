@@ -84,9 +84,15 @@ impl Entrances {
     }
 
     /// The listeners with what lies behind each.
-    pub(crate) fn open(self, config: &Config, router: &Router) -> Vec<(Listener, Arc<Door>)> {
-        let with_door =
-            |(kind, listener): (Kind, Listener)| (listener, Arc::new(kind.door(config, router)));
+    pub(crate) fn open(
+        self,
+        config: &Config,
+        router: &Router,
+        http_places: &Arc<Places>,
+    ) -> Vec<(Listener, Arc<Door>)> {
+        let with_door = |(kind, listener): (Kind, Listener)| {
+            (listener, Arc::new(kind.door(config, router, http_places)))
+        };
         self.0.into_iter().map(with_door).collect()
     }
 }
@@ -128,7 +134,7 @@ impl Kind {
         }
     }
 
-    fn door(self, config: &Config, router: &Router) -> Door {
+    fn door(self, config: &Config, router: &Router, http_places: &Arc<Places>) -> Door {
         let mode = config.login.authentication;
         let rules = || Rules {
             needs_certificate: mode == AuthenticationMode::MutualTls,
@@ -139,8 +145,7 @@ impl Kind {
             Self::Mqtt => Door { tls: None, http: None },
             Self::Mqtts => Door { tls: tls(pki::Listener::Mqtts), http: None },
             Self::Https => {
-                let places = Places::new(&config.intake);
-                let http = Http::with_api(rules(), router.clone(), places);
+                let http = Http::with_api(rules(), router.clone(), Arc::clone(http_places));
                 Door { tls: tls(pki::Listener::Https), http: Some(Arc::new(http)) }
             }
             Self::Ws => Door { tls: None, http: Some(Arc::new(Http::websocket_only(rules()))) },

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use access::{Authenticated, Policy, UserId};
-use broker::{Attach, ClientView, Counters, Forecast, PolicyMoved, ShardMessage};
+use broker::{Attach, Census, ClientView, Counters, Forecast, Message, PolicyMoved, ShardMessage};
 use pki::PeerIdentity;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -26,8 +26,12 @@ pub(crate) enum Order {
     Clients(oneshot::Sender<Vec<ClientView>>),
     /// Tell one client.
     Client(UserId, String, oneshot::Sender<Option<ClientView>>),
-    /// Tell what was counted.
-    Counters(oneshot::Sender<Counters>),
+    /// Tell what was counted, and what is held.
+    Counters(oneshot::Sender<(Counters, Census)>),
+    /// Send these values of the broker to those who read them.
+    System(Vec<Arc<Message>>),
+    /// There is less memory than before, or more again.
+    MemoryChanged,
     /// Tell what clients would lose by a policy made from the one of this generation.
     Foresee(u64, Arc<Policy>, oneshot::Sender<Result<Forecast, PolicyMoved>>),
     /// End a client's connection and session.
@@ -90,6 +94,11 @@ impl Inbox {
     /// Whether those who send batches should stop taking more work.
     pub(crate) fn is_full(&self) -> bool {
         self.batches.load(Ordering::Acquire) > self.batches_max
+    }
+
+    /// Messages of other shards that wait.
+    pub(crate) fn batches(&self) -> usize {
+        self.batches.load(Ordering::Acquire)
     }
 
     /// Waits until the inbox is at most half full.

@@ -66,6 +66,30 @@ pub(crate) struct Ticket {
     connect_bytes: usize,
 }
 
+/// Connections that are not logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pending {
+    /// Their CONNECT is not complete.
+    pub(crate) silent: usize,
+    /// They are in a TLS handshake.
+    pub(crate) busy: usize,
+    /// Their CONNECT is complete.
+    pub(crate) speaking: usize,
+    /// The silent ones of the source that has the most.
+    pub(crate) most_of_a_source: usize,
+    /// All connections of the source that has the most.
+    pub(crate) most_connections_of_a_source: usize,
+    /// Bytes that large CONNECTs hold.
+    pub(crate) connect_bytes: usize,
+}
+
+impl Pending {
+    /// All of them.
+    pub(crate) fn all(&self) -> usize {
+        self.silent.saturating_add(self.busy).saturating_add(self.speaking)
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Silent,
@@ -84,6 +108,21 @@ impl Intake {
     /// The bounds.
     pub(crate) fn limits(&self) -> &IntakeLimits {
         &self.limits
+    }
+
+    /// Who is not logged in.
+    pub(crate) fn pending(&self) -> Pending {
+        let places = self.places.lock();
+        let (silent, busy) = (places.silent.len(), places.busy.len());
+        let most = |count: fn(&OfSource) -> usize| places.sources.values().map(count).max();
+        Pending {
+            silent,
+            busy,
+            speaking: places.pending.saturating_sub(silent.saturating_add(busy)),
+            most_of_a_source: most(|it| it.silent.len()).unwrap_or(0),
+            most_connections_of_a_source: most(|it| it.connections).unwrap_or(0),
+            connect_bytes: places.connect_bytes,
+        }
     }
 
     /// Waits until one more connection can be taken in, if need be at the cost of a silent one.

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use super::door::Door;
 use super::error::ServeError;
 use super::login::{self, Front};
+use super::metrics::{ACCEPTED, SOCKET};
 
 /// A bound listener.
 #[derive(Debug)]
@@ -84,8 +85,10 @@ fn greet(
             %address, listener = &*listener, reason = "connections_per_source_max is reached",
             "connection refused"
         );
+        front.metrics.count(SOCKET, &listener, "too_many");
         return;
     };
+    front.metrics.count(SOCKET, &listener, ACCEPTED);
     let number = ticket.number();
     let visitor = login::Visitor { address, listener, ticket, secured: None };
     let task = tokio::spawn(login::admit(socket, visitor, door, Arc::clone(&front)));

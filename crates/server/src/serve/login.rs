@@ -10,7 +10,7 @@ use std::sync::Arc;
 use admin::{
     Admin, ClientLabel, LoginAttempt, LoginRefused, PeerAddress, ProvenCertificate, RefusedLogin,
 };
-use broker::{Attach, Hub, Peer, shard_of};
+use broker::{Attach, Hub, Memory, Peer, shard_of};
 use mqtt::{Connect, DecodeError, DecodeLimits, ReasonCode};
 use pki::Pki;
 use tokio::net::TcpStream;
@@ -20,7 +20,7 @@ use super::door::Door;
 use super::handshake::Secured;
 use super::inbox::{Inbox, Newcomer, Order};
 use super::intake::{Intake, Ticket};
-use super::metrics::Metrics;
+use super::metrics::{ACCEPTED, LOGIN, Metrics, NO_CONNECT};
 use super::transport::Transport;
 use super::{enhanced, farewell, refusal, report};
 
@@ -77,7 +77,7 @@ pub(crate) async fn admit(socket: TcpStream, visitor: Visitor, door: Arc<Door>, 
     match read {
         Ok((connect, rest)) => Box::pin(log_in(transport, visitor, connect, rest, &front)).await,
         Err(NoConnect::Lost(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
-            front.metrics.count("login", &visitor.listener, "no_connect");
+            front.metrics.count(LOGIN, &visitor.listener, NO_CONNECT);
             report::no_connect(&visitor, &error.to_string());
             farewell::say(transport, &[]).await;
         }
@@ -85,11 +85,11 @@ pub(crate) async fn admit(socket: TcpStream, visitor: Visitor, door: Arc<Door>, 
             tracing::debug!(address = %visitor.address, %error, "connection closed before CONNECT");
         }
         Err(NoConnect::TooSlow) => {
-            front.metrics.count("login", &visitor.listener, "no_connect");
+            front.metrics.count(LOGIN, &visitor.listener, NO_CONNECT);
             report::no_connect(&visitor, "no CONNECT in time");
         }
         Err(NoConnect::Refused(error)) => {
-            front.metrics.count("login", &visitor.listener, "no_connect");
+            front.metrics.count(LOGIN, &visitor.listener, NO_CONNECT);
             report::no_connect(&visitor, error.detail);
             let last = error.connack_version.map(|version| refusal::connack(version, error.reason));
             farewell::say(transport, &last.unwrap_or_default()).await;
@@ -149,7 +149,7 @@ async fn log_in(
     let authenticated = match judged {
         Ok(authenticated) => authenticated,
         Err((code, reason)) => {
-            front.metrics.count("login", &visitor.listener, word(code));
+            front.metrics.count(LOGIN, &visitor.listener, word(code));
             let decision = front.admin.record_refused_login(RefusedLogin {
                 username: connect.username.as_deref(),
                 client_id: Some(&connect.client_id),
@@ -162,7 +162,7 @@ async fn log_in(
             return farewell::say(transport, &last).await;
         }
     };
-    front.metrics.count("login", &visitor.listener, "accepted");
+    front.metrics.count(LOGIN, &visitor.listener, ACCEPTED);
     let Visitor { address, listener, mut ticket, secured } = visitor;
     let (security, identity) = match secured {
         Some(Secured { security, identity }) => (Some(security), identity.and_then(Result::ok)),
@@ -203,6 +203,9 @@ async fn judge(
             .map_or(Err((ReasonCode::BadAuthenticationMethod, reason)), |method| match method {});
     }
     // A full broker says so before it pays for a password hash.
+    if front.hub.memory() == Memory::Full {
+        return Err((ReasonCode::QuotaExceeded, "memory_bytes_max is reached".to_owned()));
+    }
     if front.hub.connections() >= front.hub.limits().connections_max {
         return Err((ReasonCode::QuotaExceeded, "connections_max is reached".to_owned()));
     }

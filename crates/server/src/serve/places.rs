@@ -52,6 +52,11 @@ impl Places {
         drop(taken);
         Some(Place { places: Arc::clone(self), source })
     }
+
+    /// How many are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.lock().count
+    }
 }
 
 impl Drop for Place {

@@ -72,6 +72,19 @@ pub(crate) fn attach_refused(client: &Newcoming, refused: &AttachRefused, decisi
     );
 }
 
+/// Why a proven client is refused, in a word for metrics.
+pub(crate) fn attach_refusal(why: &AttachRefusal) -> &'static str {
+    match why {
+        AttachRefusal::ClientId => "client_id",
+        AttachRefusal::Lapsed(_) => "lapsed",
+        AttachRefusal::Will { .. } => "will",
+        AttachRefusal::WillFormat => "will_format",
+        AttachRefusal::AnswerTooLarge => "answer_too_large",
+        AttachRefusal::Limit(limit) => limit,
+        AttachRefusal::AuthenticationMethod => "authentication_method",
+    }
+}
+
 /// Who asks to be attached, kept for the case that it is refused.
 pub(crate) struct Newcoming {
     user_id: UserId,
@@ -192,6 +205,10 @@ pub(crate) fn log(report: &Report) {
         Report::SlowConsumer { client, rule, dropped } => {
             let (user, client_id, address) = who(client);
             tracing::warn!(user, client_id, %address, ?rule, dropped, "client too slow: messages dropped");
+        }
+        Report::OverBudget { client, rule } => {
+            let (user, client_id, address) = who(client);
+            tracing::warn!(user, client_id, %address, ?rule, "publisher is over its budget");
         }
         Report::RetainedFull { topic } => {
             tracing::warn!(topic = &**topic, "message not retained: the store is full");

@@ -18,12 +18,14 @@ use hashbrown::{HashMap, HashSet};
 use mqtt::{ReasonCode, Timestamp};
 use tokio::sync::{Notify, oneshot};
 
-use super::clock;
+use super::clock::{self, Stopwatch};
 use super::inbox::{Inbox, Newcomer, Order};
 use super::link::Link;
+use super::metrics::{CONNECTS_REFUSED, Metrics};
 use super::proven::{self, Proven};
 use super::remainder::{READ_BYTES_MAX, Remainder};
 use super::report;
+use super::sources::Pulse;
 use super::state::Journal;
 use super::transport::Transport;
 use super::{farewell, refusal};
@@ -56,9 +58,24 @@ pub(crate) struct Shard {
     alarm: Cell<Option<Timestamp>>,
     alarm_changed: Notify,
     linger: Duration,
+    /// When the first had its turn in the round that is under way.
+    round: Cell<Option<Stopwatch>>,
+    pulses: Arc<[Pulse]>,
+    metrics: Arc<Metrics>,
     is_stopping: Cell<bool>,
     /// Shared with those who are closing their sockets.
     leaving: Rc<()>,
+}
+
+/// Where a shard tells how it is doing.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    /// Of all shards, by number.
+    pub(crate) pulses: Arc<[Pulse]>,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Where refusals go.
+    pub(crate) refusals: RefusalSink,
 }
 
 impl Shard {
@@ -69,7 +86,7 @@ impl Shard {
         inboxes: Arc<[Inbox]>,
         journal: Option<Arc<Journal>>,
         proven: Proven,
-        refusals: RefusalSink,
+        watched: Watched,
         linger: Duration,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -83,7 +100,7 @@ impl Shard {
             journal,
             records: RefCell::default(),
             refused: RefCell::default(),
-            refusals,
+            refusals: watched.refusals,
             proven,
             congested: Cell::new(None),
             congestion: Notify::new(),
@@ -91,6 +108,9 @@ impl Shard {
             alarm: Cell::new(None),
             alarm_changed: Notify::new(),
             linger,
+            round: Cell::new(None),
+            pulses: watched.pulses,
+            metrics: watched.metrics,
             is_stopping: Cell::new(false),
             leaving: Rc::new(()),
         })
@@ -123,6 +143,7 @@ impl Shard {
                 tokio::task::spawn_local(link.serve(Rc::clone(self)));
             }
             Err(refused) => {
+                self.metrics.count_reason(CONNECTS_REFUSED, report::attach_refusal(&refused.why));
                 let decision = self.engine.borrow_mut().decide();
                 report::attach_refused(&name, &refused, decision);
                 self.refused.borrow_mut().push(name.refused(&refused, decision));
@@ -222,6 +243,9 @@ impl Shard {
     /// Sees to it that the flusher runs once those who are ready now have had their turn: all that they make the
     /// engine do is one round.
     fn end_round(&self) {
+        if self.round.get().is_none() {
+            self.round.set(Some(Stopwatch::start()));
+        }
         self.flush.notify_one();
     }
 
@@ -245,6 +269,7 @@ impl Shard {
                 Effect::Resume(id) => self.with_link(id, Link::resume),
                 Effect::Forward(shard, message) => self.forward(shard, message),
                 Effect::Report(report) => {
+                    self.metrics.count_report(&report);
                     report::log(&report);
                     if let Report::Refused(refusal) = &report {
                         self.refused.borrow_mut().push(report::refused_request(refusal));
@@ -327,7 +352,14 @@ impl Shard {
                 self.engine.borrow_mut().handle_message(message, clock::now());
             }
             Order::Clients(reply) => drop(reply.send(self.engine.borrow().clients())),
-            Order::Counters(reply) => drop(reply.send(self.engine.borrow().counters())),
+            Order::Counters(reply) => {
+                let engine = self.engine.borrow();
+                drop(reply.send((engine.counters(), engine.census())));
+            }
+            Order::System(values) => {
+                self.engine.borrow_mut().publish_system(&values, clock::now());
+            }
+            Order::MemoryChanged => self.engine.borrow_mut().memory_changed(clock::now()),
             Order::Client(user, client_id, reply) => {
                 let clients = self.engine.borrow().clients();
                 let is_meant = |one: &ClientView| one.user == user && *one.client_id == *client_id;
@@ -379,6 +411,7 @@ impl Shard {
 
     /// Ends the round: does what the engine asks for, and writes once to every connection that has output.
     fn finish_round(&self) {
+        let round = self.round.take();
         self.carry_out();
         let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
         for id in &dirty {
@@ -396,6 +429,9 @@ impl Shard {
         drop(next);
         // Taken output may have let the engine go on with what had to wait.
         self.carry_out();
+        if let (Some(round), Some(pulse)) = (round, self.pulses.get(usize::from(self.id.0))) {
+            pulse.count(round.elapsed());
+        }
         if !self.dirty.borrow().is_empty() {
             self.end_round();
         }

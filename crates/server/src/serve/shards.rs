@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use admin::{Admin, RefusalSink, RevokedCertificates};
+use admin::{Admin, RevokedCertificates};
 use broker::{Engine, Hub, ShardId};
 use pki::Pki;
 use tokio::sync::{mpsc, watch};
 
 use super::inbox::{Inbox, Order};
 use super::proven::Proven;
-use super::shard::{self, Shard};
+use super::shard::{self, Shard, Watched};
 use super::state::{Journal, State};
 
 /// All shards, running.
@@ -21,7 +21,8 @@ pub(crate) struct Shards {
     /// The way to each of them.
     pub(crate) inboxes: Arc<[Inbox]>,
     threads: Vec<JoinHandle<()>>,
-    journal: Option<Arc<Journal>>,
+    /// What keeps their state; `None` if nothing does.
+    pub(crate) journal: Option<Arc<Journal>>,
 }
 
 /// What every shard is given.
@@ -32,8 +33,8 @@ struct Common {
     journal: Option<Arc<Journal>>,
     pki: Arc<Pki>,
     revoked: watch::Receiver<RevokedCertificates>,
+    watched: Watched,
     policy_changes: watch::Receiver<u64>,
-    refusals: RefusalSink,
     stop_timeout: Duration,
 }
 
@@ -47,6 +48,7 @@ impl Shards {
         state: State,
         pki: &Arc<Pki>,
         admin: &Admin,
+        watched: Watched,
         batches_max: usize,
         stop_timeout: Duration,
     ) -> io::Result<Self> {
@@ -60,7 +62,7 @@ impl Shards {
             pki: Arc::clone(pki),
             revoked: admin.identity_changes(),
             policy_changes: admin.policy_changes(),
-            refusals: admin.refusal_sink(),
+            watched,
             stop_timeout,
         };
         let threads = (0..)
@@ -94,11 +96,11 @@ fn start_thread(
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("{THREAD_NAME}{}", id.0)).spawn(move || {
-        let Common { hub, inboxes, journal, pki, revoked, policy_changes, refusals, stop_timeout } =
+        let Common { hub, inboxes, journal, pki, revoked, policy_changes, watched, stop_timeout } =
             common;
         let linger = Duration::from_millis(hub.limits().close_linger_ms);
         let proven = Proven::new(pki, revoked);
-        let shard = Shard::new(id, engine, inboxes, journal, proven, refusals, linger);
+        let shard = Shard::new(id, engine, inboxes, journal, proven, watched, linger);
         let tasks = tokio::task::LocalSet::new();
         tasks.block_on(
             &runtime,

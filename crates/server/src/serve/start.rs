@@ -19,10 +19,14 @@ use super::entrances::Entrances;
 use super::error::ServeError;
 use super::intake::Intake;
 use super::login::Front;
+use super::memory::Ceiling;
 use super::metrics::{self, Metrics};
+use super::places::Places;
+use super::shard::Watched;
 use super::shards::Shards;
+use super::sources::{Pulse, Sources};
 use super::state::State;
-use super::{certificates, clients, clock, process};
+use super::{certificates, clients, clock, memory, process, system};
 use crate::config::{Config, authentication_word};
 
 /// Serves until a signal says to stop.
@@ -40,12 +44,20 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
         Limits { persistence: config.server.durability.persistence(), ..config.broker.clone() };
     let hub =
         Hub::of_run(admin.run(), Arc::clone(admin.policy()), shard_count(&config), limits, seed());
+    let metrics = Arc::new(Metrics::default());
+    let pulses: Arc<[Pulse]> = (0..hub.shards()).map(|_| Pulse::default()).collect();
+    let watched = Watched {
+        pulses: Arc::clone(&pulses),
+        metrics: Arc::clone(&metrics),
+        refusals: admin.refusal_sink(),
+    };
     let state = State::open(config.server.durability, data_dir.path(), &hub)?;
     let shards = Shards::start(
         &hub,
         state,
         &pki,
         &admin,
+        watched,
         config.intake.shard_inbox_batches_max,
         config.server.stop_timeout,
     )
@@ -54,22 +66,37 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let mut tasks = JoinSet::new();
     let (clients, requests) = Clients::channel(CLIENT_REQUESTS_MAX);
     tasks.spawn(clients::answer(requests, Arc::clone(&shards.inboxes), clock::unix_ms()));
-    let metrics = Arc::new(Metrics::default());
-    let counted = metrics::router(Arc::clone(&metrics), Arc::clone(&shards.inboxes));
+    let intake = Intake::new(config.intake.clone());
+    let http_places = Places::new(&config.intake);
+    let sources = Arc::new(Sources {
+        hub: Arc::clone(&hub),
+        inboxes: Arc::clone(&shards.inboxes),
+        pulses,
+        journal: shards.journal.clone(),
+        intake: Arc::clone(&intake),
+        admin: admin.clone(),
+        metrics: Arc::clone(&metrics),
+        ceiling: Ceiling::new(config.server.memory_bytes_max),
+        http_places: Arc::clone(&http_places),
+        started_ms: clock::now().0,
+    });
+    let counted = metrics::router(Arc::clone(&sources));
     let counted = if config.metrics.public { counted } else { api::guarded(&admin, counted) };
     let router = api::router(ApiState { admin: admin.clone(), clients }).merge(counted);
     tasks.spawn(socket.serve(router.clone()));
     tasks.spawn(watch_clock());
+    memory::log_start(&sources.ceiling, &hub);
+    tasks.spawn(memory::watch(Arc::clone(&sources)));
+    tasks.spawn(system::publish(sources, config.server.sys_interval));
     tasks.spawn(certificates::watch(Arc::clone(&pki)));
 
     log_start(&config, &data_dir, &hub, &entrances);
     let ready = entrances.ready_line();
-    let intake = Intake::new(config.intake.clone());
     let inboxes = Arc::clone(&shards.inboxes);
     let refusals = admin.clone();
     let accounts = admin.clone();
     let front = Arc::new(Front { intake, admin, pki, hub, inboxes, metrics });
-    for (listener, door) in entrances.open(&config, &router) {
+    for (listener, door) in entrances.open(&config, &router, &http_places) {
         tasks.spawn(listener.accept(door, Arc::clone(&front)));
     }
     say_ready(&ready).map_err(system("stdout"))?;

@@ -27,6 +27,7 @@ mod import;
 mod lifecycle;
 mod malformed;
 mod mosquitto;
+mod overload;
 mod policy;
 mod real_clients;
 mod registry;

@@ -48,6 +48,11 @@ impl Broker {
         }
     }
 
+    /// Where it takes MQTT in clear.
+    pub(crate) fn plain_port(&self) -> u16 {
+        self.port
+    }
+
     /// A file that the generator needs.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.directory.join(name)
@@ -68,8 +73,8 @@ impl Drop for Broker {
 
 /// This broker twice, and those of its peers that are installed.
 pub(crate) fn start(program: &Path, directory: &Path) -> anyhow::Result<Vec<Broker>> {
-    let own = countersign(program, &directory.join("own"), None)?;
-    let many = countersign(program, &directory.join("many"), Some(&many_rules()?))?;
+    let own = countersign(program, &directory.join("own"), None, &[])?;
+    let many = countersign(program, &directory.join("many"), Some(&many_rules()?), &[])?;
     let mosquitto = mosquitto(&directory.join("mosquitto"), &own)?;
     let mut brokers = vec![own];
     match mosquitto {
@@ -80,7 +85,21 @@ pub(crate) fn start(program: &Path, directory: &Path) -> anyhow::Result<Vec<Brok
     Ok(brokers)
 }
 
-fn countersign(program: &Path, directory: &Path, policy: Option<&str>) -> anyhow::Result<Broker> {
+/// This broker alone, with these variables.
+pub(crate) fn own(
+    program: &Path,
+    directory: &Path,
+    variables: &[(&str, &str)],
+) -> anyhow::Result<Broker> {
+    countersign(program, directory, None, variables)
+}
+
+fn countersign(
+    program: &Path,
+    directory: &Path,
+    policy: Option<&str>,
+    variables: &[(&str, &str)],
+) -> anyhow::Result<Broker> {
     fs::create_dir_all(directory)?;
     fs::write(directory.join("password"), format!("{PASSWORD}\n"))?;
     let data = directory.join("data");
@@ -93,6 +112,7 @@ fn countersign(program: &Path, directory: &Path, policy: Option<&str>) -> anyhow
         .env("COUNTERSIGN_LISTENERS_HTTPS", "off")
         .env("COUNTERSIGN_LISTENERS_WS", "off")
         .env("COUNTERSIGN_AUTHENTICATION", "either")
+        .envs(variables.iter().copied())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use crate::cli::answer::Answer;
+use crate::cli::budget::BudgetChange;
 use crate::cli::dry_run;
 use crate::cli::edit::PermissionChanges;
 use crate::cli::failure::Failure;
@@ -20,6 +21,8 @@ pub(crate) struct Set {
     new_name: Option<String>,
     #[command(flatten)]
     permissions: PermissionChanges,
+    #[command(flatten)]
+    budget: BudgetChange,
     /// Only show what would change, and what that would do to clients
     #[arg(long)]
     dry_run: bool,
@@ -27,7 +30,7 @@ pub(crate) struct Set {
 
 impl Set {
     pub(super) async fn run(self, session: &mut Session) -> Result<Answer, Failure> {
-        if self.new_name.is_none() && self.permissions.is_empty() {
+        if self.new_name.is_none() && self.permissions.is_empty() && self.budget.is_empty() {
             return Err(Failure::Usage(format!(
                 "nothing to change for role `{}`: `countersign role set --help` shows what can be",
                 self.role
@@ -46,6 +49,7 @@ impl Set {
         if let Some(name) = &self.new_name {
             patch.insert("name".to_owned(), Value::from(name.as_str()));
         }
+        self.budget.put(&mut patch);
         let owner = format!("role `{}`", self.role);
         if let Some(permissions) = self.permissions.apply(role, &owner)? {
             patch.insert("permissions".to_owned(), Value::from(permissions));

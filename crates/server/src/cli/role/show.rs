@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::answer::Answer;
+use crate::cli::budget;
 use crate::cli::failure::Failure;
 use crate::cli::session::{ROLES, Session};
 use crate::cli::show::{permissions, text};
@@ -22,6 +23,7 @@ impl Show {
             ("name", vec![text(&role, "name")]),
             ("id", vec![text(&role, "id")]),
             ("permissions", permissions(&role)),
+            ("publish budget", vec![budget::shown(&role)]),
         ]);
         Ok(Answer::done(role, shown))
     }

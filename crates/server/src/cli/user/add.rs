@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::answer::Answer;
+use crate::cli::budget::NewBudget;
 use crate::cli::edit::NewPermissions;
 use crate::cli::failure::Failure;
 use crate::cli::password::read_password;
@@ -27,6 +28,8 @@ pub(crate) struct Add {
     role: Vec<String>,
     #[command(flatten)]
     permissions: NewPermissions,
+    #[command(flatten)]
+    budget: NewBudget,
     /// Put this before every topic that the user publishes to
     #[arg(long, value_name = "PREFIX")]
     publish_prefix: Option<String>,
@@ -55,8 +58,11 @@ impl Add {
             "roles": roles,
             "permissions": self.permissions.to_json(),
         });
-        if let (Some(prefix), Some(object)) = (&self.publish_prefix, body.as_object_mut()) {
-            object.insert("mqttPublishPrefix".to_owned(), Value::from(prefix.as_str()));
+        if let Some(object) = body.as_object_mut() {
+            if let Some(prefix) = &self.publish_prefix {
+                object.insert("mqttPublishPrefix".to_owned(), Value::from(prefix.as_str()));
+            }
+            self.budget.put(object);
         }
         body
     }

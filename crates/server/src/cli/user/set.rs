@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::cli::answer::Answer;
+use crate::cli::budget::BudgetChange;
 use crate::cli::dry_run;
 use crate::cli::edit::PermissionChanges;
 use crate::cli::failure::Failure;
@@ -31,6 +32,8 @@ pub(crate) struct Set {
     no_role: Vec<String>,
     #[command(flatten)]
     permissions: PermissionChanges,
+    #[command(flatten)]
+    budget: BudgetChange,
     /// How the user may log in from now on: all the ways, not only new ones
     #[arg(long, value_name = "password|certificate[:required]")]
     grant_type: Vec<GrantSpec>,
@@ -78,6 +81,7 @@ impl Set {
             && self.no_role.is_empty()
             && self.grant_type.is_empty()
             && self.permissions.is_empty()
+            && self.budget.is_empty()
     }
 
     fn patch(
@@ -103,6 +107,7 @@ impl Set {
         if let Some(permissions) = self.permissions.apply(user, &owner)? {
             patch.insert("permissions".to_owned(), Value::from(permissions));
         }
+        self.budget.put(&mut patch);
         if !self.grant_type.is_empty() {
             let grants: Vec<Value> = self.grant_type.iter().map(GrantSpec::to_json).collect();
             patch.insert("grantTypes".to_owned(), Value::from(grants));

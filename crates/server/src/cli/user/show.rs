@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::cli::answer::Answer;
+use crate::cli::budget;
 use crate::cli::failure::Failure;
 use crate::cli::session::{Session, USERS};
 use crate::cli::show::{RoleNames, grant_types, items, permissions, text, yes_no};
@@ -31,6 +32,7 @@ impl Show {
             ("roles", roles.of(&user)),
             ("permissions", permissions(&user)),
             ("publish prefix", vec![prefix]),
+            ("publish budget", vec![budget::shown(&user)]),
         ]);
         Ok(Answer::done(user, shown))
     }

@@ -17,6 +17,8 @@ use store::{Changes, StateLog};
 use tokio::sync::Notify;
 
 use super::record;
+use crate::serve::clock::Stopwatch;
+use crate::serve::histogram::{Histogram, Times};
 
 /// The way to the thread that writes.
 pub(crate) struct Journal {
@@ -31,6 +33,7 @@ struct Progress {
     shards: Box<[ShardProgress]>,
     waiting_bytes: AtomicUsize,
     failures: AtomicU64,
+    commits: Histogram,
 }
 
 #[derive(Default)]
@@ -66,6 +69,7 @@ impl Journal {
             shards: (0..hub.shards()).map(|_| ShardProgress::default()).collect(),
             waiting_bytes: AtomicUsize::new(0),
             failures: AtomicU64::new(0),
+            commits: Histogram::default(),
         });
         let waiting_bytes_max = hub.limits().commit_bytes_max;
         let (sender, groups) = mpsc::channel();
@@ -106,6 +110,21 @@ impl Journal {
     /// Whether those who were not read may be read again.
     pub(crate) fn has_room(&self) -> bool {
         self.progress.waiting_bytes.load(Ordering::Acquire) <= self.waiting_bytes_max / 2
+    }
+
+    /// Bytes of records that wait.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.progress.waiting_bytes.load(Ordering::Acquire)
+    }
+
+    /// How often the disk has failed.
+    pub(crate) fn failures(&self) -> u64 {
+        self.progress.failures.load(Ordering::Acquire)
+    }
+
+    /// How long it took to make groups durable.
+    pub(crate) fn commit_times(&self) -> Times {
+        self.progress.commits.times()
     }
 
     /// Waits until there is something new for this shard.
@@ -177,10 +196,12 @@ impl Writer {
 
     fn commit(&mut self) {
         // Most sessions' messages are acknowledged before they reach the disk: then there is nothing left to write.
-        if !self.changes.is_empty()
-            && let Err(error) = self.log.commit(&mut self.changes)
-        {
-            return self.failed(&error);
+        if !self.changes.is_empty() {
+            let watch = Stopwatch::start();
+            if let Err(error) = self.log.commit(&mut self.changes) {
+                return self.failed(&error);
+            }
+            self.progress.commits.count(watch.elapsed());
         }
         if std::mem::take(&mut self.is_failing) {
             self.hub.set_storage(Storage::Working);

@@ -48,7 +48,7 @@ const HOT_PATHS: &[HotPath] = &[
         fewer: 20_000,
         more: 60_000,
         deliveries: 1,
-        ceiling: 1_150,
+        ceiling: 1_170,
     },
     HotPath {
         name: "QoS 1, publish to deliver, all acknowledgements",
@@ -57,7 +57,7 @@ const HOT_PATHS: &[HotPath] = &[
         fewer: 20_000,
         more: 60_000,
         deliveries: 1,
-        ceiling: 2_560,
+        ceiling: 2_620,
     },
     HotPath {
         name: "QoS 2, publish to deliver, all acknowledgements",
@@ -66,7 +66,7 @@ const HOT_PATHS: &[HotPath] = &[
         fewer: 20_000,
         more: 60_000,
         deliveries: 1,
-        ceiling: 3_530,
+        ceiling: 3_590,
     },
     HotPath {
         name: "QoS 0, fan-out to 200, each delivery",

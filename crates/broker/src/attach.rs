@@ -108,6 +108,7 @@ impl Engine {
         let opening = Opening { proof, rights, client, clean_start, version };
         let (place, session_present) = self.open_session(former, opening, now);
         let place = place.ok_or_else(|| refused_by_limit("sessions_max"))?;
+        self.shard.note_judged(place);
         Ok(self.connect(place, attach, session_present, now))
     }
 

@@ -276,12 +276,25 @@ impl Shard {
             return None;
         }
         let message = publication.to_message();
-        if self.hub.retained.put(Arc::clone(&message), now).is_err() {
+        let mut gone = Vec::new();
+        if self.hub.retained.put(Arc::clone(&message), now, &mut gone).is_err() {
+            // What was there before is gone from the disk too, or it would be back after a restart.
+            gone.push(publication.topic.clone());
             self.round.report(Report::RetainedFull { topic: publication.topic.as_str().into() });
         } else if is_durable {
             self.round.persist(Record::RetainedPut(Arc::clone(&message)));
         }
+        self.forget_retained(gone);
         Some(message)
+    }
+
+    /// Nothing is retained on these topics any more, on the disk neither.
+    pub(crate) fn forget_retained(&mut self, topics: Vec<TopicName>) {
+        if self.hub.limits().persistence == crate::Persistence::On {
+            for topic in topics {
+                self.round.persist(Record::RetainedRemove(topic));
+            }
+        }
     }
 }
 

@@ -123,11 +123,11 @@ impl Image {
     pub fn restore_retained(&mut self, hub: &Hub, now: Timestamp) -> Vec<Record> {
         let mut gone = Vec::new();
         for (topic, message) in std::mem::take(&mut self.retained) {
-            if message.is_expired(now) || hub.retained.put(message, now).is_err() {
-                gone.push(Record::RetainedRemove(topic));
+            if message.is_expired(now) || hub.retained.put(message, now, &mut gone).is_err() {
+                gone.push(topic);
             }
         }
-        gone
+        gone.into_iter().map(Record::RetainedRemove).collect()
     }
 
     /// How many sessions and retained messages it holds.
@@ -261,6 +261,7 @@ impl Engine {
             connection: None,
         };
         let Some(place) = self.shard.sessions.insert(make) else { return };
+        self.shard.note_judged(place);
         self.shard.hub.enter_session_again(key.user);
         if let Some(due) = will_due {
             self.shard.timers.arm(due, Timer::Will(place));

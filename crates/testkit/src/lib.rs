@@ -15,6 +15,7 @@
 mod client;
 mod external;
 mod http;
+pub mod judge;
 mod process;
 mod random;
 mod received;
@@ -25,5 +26,5 @@ pub use external::{Ran, Running, find_program, require_program, run_real, spawn_
 pub use http::Reply;
 pub use process::{BrokerProcess, BrokerSetup, CliRun, eventually};
 pub use random::Random;
-pub use received::{Packet, Property};
+pub use received::{Packet, Property, decode};
 pub use wire::{Version, Will};

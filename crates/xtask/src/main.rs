@@ -1,5 +1,6 @@
 //! The project's own commands:
-//! `cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] | bench [--seconds N]`.
+//! `cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] |
+//! sim --seed N | sim --seeds A..B | bench [--seconds N]`.
 
 mod bench;
 mod ci;
@@ -7,6 +8,7 @@ mod crash;
 mod fuzz;
 mod instructions;
 mod programs;
+mod sim;
 mod tidy;
 
 use std::{env, path::PathBuf, process::ExitCode};
@@ -40,13 +42,14 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         ["crash", "--rounds", rounds] => {
             crash::run(rounds.parse().with_context(|| format!("`{rounds}` is no number"))?)
         }
+        ["sim", arguments @ ..] => sim::run(arguments),
         ["bench"] => bench::run(bench::SECONDS_DEFAULT),
         ["bench", "--seconds", seconds] => {
             bench::run(seconds.parse().with_context(|| format!("`{seconds}` is no number"))?)
         }
         _ => bail!(
             "usage: cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] | \
-             bench [--seconds N]"
+             sim --seed N | sim --seeds A..B | bench [--seconds N]"
         ),
     }
 }

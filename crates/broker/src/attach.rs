@@ -170,6 +170,7 @@ impl Engine {
         if let Some(place) = former {
             if self.resume_or_end(place, opening.clean_start, now) {
                 if let Some(session) = self.shard.sessions.get_mut(place) {
+                    session.methods = opening.proof.methods();
                     session.proof = Some(opening.proof);
                     session.rights = Some(opening.rights);
                     session.client = opening.client;
@@ -273,6 +274,7 @@ impl Opening {
         Session {
             identity: Arc::new(SessionIdentity::new(key, place)),
             client: self.client,
+            methods: self.proof.methods(),
             proof: Some(self.proof),
             rights: Some(self.rights),
             version: self.version,

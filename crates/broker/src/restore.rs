@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use access::ProvenMethods;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use mqtt::{
@@ -49,15 +50,33 @@ struct Header {
     client: Arc<ClientName>,
     version: ProtocolVersion,
     connected_at: Timestamp,
+    clean_start: bool,
+    methods: ProvenMethods,
 }
 
 impl Image {
     /// Takes in one record.
     pub fn take(&mut self, record: Record) {
         match record {
-            Record::SessionPut { key, expiry_s, offline_since, client, version, connected_at } => {
-                let header = Header { expiry_s, offline_since, client, version, connected_at };
-                self.session(key).header = Some(header);
+            Record::SessionPut {
+                key,
+                expiry_s,
+                offline_since,
+                client,
+                version,
+                connected_at,
+                clean_start,
+                methods,
+            } => {
+                self.session(key).header = Some(Header {
+                    expiry_s,
+                    offline_since,
+                    client,
+                    version,
+                    connected_at,
+                    clean_start,
+                    methods,
+                });
             }
             Record::SessionRemove(key) => {
                 self.sessions.remove(&(key.user, key.client_id));
@@ -242,9 +261,10 @@ impl Engine {
             identity: Arc::new(SessionIdentity::new(key.clone(), place)),
             client,
             proof: None,
+            methods: header.methods,
             rights,
             version: header.version,
-            clean_start: false,
+            clean_start: header.clean_start,
             expiry_s: header.expiry_s,
             connected_at: header.connected_at,
             disconnected_at: Some(offline_since),

@@ -334,17 +334,17 @@ fn properties_are_handed_on_in_order() {
 fn a_message_that_became_too_large_does_not_keep_the_next_one_from_being_sent_again() {
     let mut world = World::open(1);
     let mut connect = lasting(V5, "a");
-    connect.properties.receive_maximum = Some(2);
+    connect.properties.receive_maximum = Some(3);
     let ann = world.connect_with("ann", connect.clone());
     world.subscribe(ann, "#", Q2);
     world.set_acks(ann, false);
     let bob = world.connect("bob", "b", V5);
-    for payload in ["x".repeat(500).as_str(), "small", "waits"] {
+    for payload in ["small", &"x".repeat(500), "after", "waits"] {
         world.publish(bob, "t", Q1, payload);
     }
     world.lose(ann);
     connect.properties.receive_maximum = Some(1);
     connect.properties.maximum_packet_size = Some(100);
     let ann = world.connect_with("ann", connect);
-    assert_eq!(world.messages(ann), ["t q1 d: small", "t q1: waits"]);
+    assert_eq!(world.messages(ann), ["t q1 d: small", "t q1 d: after", "t q1: waits"]);
 }

@@ -5,4 +5,5 @@ pub mod connection;
 pub mod decode;
 pub mod frames;
 pub mod input;
+pub mod session;
 pub mod topics;

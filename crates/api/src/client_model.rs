@@ -24,7 +24,7 @@ pub struct ClientModel {
     pub listener: String,
     /// Whether there is a connection now.
     pub connected: bool,
-    /// How the user proved itself: `password`, `certificate`, both joined by `+`, or `unknown` for a session from before a restart whose client has not come back.
+    /// How the user proved itself: `password`, `certificate`, both joined by `+`, or `unknown` for a session of a broker that did not keep this.
     pub auth_method: String,
     /// `TLSv1.2` or `TLSv1.3`, if the connection is encrypted.
     pub tls_version: Option<&'static str>,

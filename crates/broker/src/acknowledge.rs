@@ -125,27 +125,26 @@ impl Shard {
         let Some(session) = sessions.get_mut(place) else { return };
         let is_durable = session.is_durable(limits);
         let Some(connection) = session.connection.as_deref_mut() else { return };
-        let mut given_up = Vec::new();
         while connection.outbox.len() < limits.outbox_bytes_max / 2 {
-            match session.outbound.resend() {
-                None => break,
+            let (packet_id, qos, sequence) = match session.outbound.resend() {
+                None => return,
                 Some(Resend::Publish(packet_id, qos, delivery)) => {
                     if connection.takes(&delivery.outgoing(packet_id, now)) {
                         connection.put_delivery(delivery, packet_id, Resent::Yes, round, now);
-                    } else {
-                        // [MQTT-3.1.2-25] The client takes less than it used to.
-                        given_up.push((packet_id, qos, delivery.sequence));
+                        continue;
                     }
+                    (packet_id, qos, delivery.sequence)
                 }
                 Some(Resend::PubRel(packet_id)) => {
                     let packet = pubrel(packet_id, ReasonCode::Success);
                     let out = connection.outbox.writer(&mut round.pool);
                     mqtt::encode(&packet, connection.version, out);
                     round.flush(connection.id, &mut connection.flush_mark);
+                    continue;
                 }
-            }
-        }
-        for (packet_id, qos, sequence) in given_up {
+            };
+            // [MQTT-3.1.2-25] The client takes less than it used to. At once, for what comes next may wait
+            // for the place in the window.
             give_up(&mut session.outbound, packet_id, qos);
             if is_durable {
                 let key = session.identity.key.clone();
@@ -177,7 +176,13 @@ impl Shard {
         }
     }
 
-    fn released(&mut self, place: SessionRef, packet_id: PacketId, delivery: Option<Delivery>) {
+    /// The client has the message, or is not to have it: PUBREL is all that is left.
+    pub(crate) fn released(
+        &mut self,
+        place: SessionRef,
+        packet_id: PacketId,
+        delivery: Option<Delivery>,
+    ) {
         let Shard { sessions, round, hub, .. } = self;
         let Some(session) = sessions.get_mut(place) else { return };
         if session.is_durable(hub.limits()) {

@@ -118,6 +118,7 @@ impl Engine {
         let opening = Opening { proof, rights, client, clean_start, version };
         let (place, session_present) = self.open_session(former, opening, now);
         let place = place.ok_or_else(|| refused_by_limit("sessions_max"))?;
+        self.shard.note_judged(place);
         let connack = ConnAck { session_present, ..connack };
         let promised = Promised { connack, will };
         Ok(self.connect(place, &attach.connect, promised, now))
@@ -207,6 +208,7 @@ impl Engine {
         if let Some(place) = former {
             if self.resume_or_end(place, opening.clean_start, now) {
                 if let Some(session) = self.shard.sessions.get_mut(place) {
+                    session.methods = opening.proof.methods();
                     session.proof = Some(opening.proof);
                     session.rights = Some(opening.rights);
                     session.client = opening.client;
@@ -317,6 +319,7 @@ impl Opening {
         Session {
             identity: Arc::new(SessionIdentity::new(key, place)),
             client: self.client,
+            methods: self.proof.methods(),
             proof: Some(self.proof),
             rights: Some(self.rights),
             version: self.version,

@@ -265,6 +265,8 @@ impl Shard {
                 client: Arc::clone(&session.client),
                 version: session.version,
                 connected_at: session.connected_at,
+                clean_start: session.clean_start,
+                methods: session.methods,
             });
         } else if std::mem::take(&mut session.is_recorded) {
             // It is not to outlive its connection any more, nor a restart.

@@ -173,7 +173,8 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.take_policy(now);
         if self.shard.id == ShardId(0) {
-            self.shard.hub.retained.remove_expired(now);
+            let expired = self.shard.hub.retained.remove_expired(now);
+            self.shard.forget_retained(expired);
         }
         while let Some(timer) = self.shard.timers.pop_due(now) {
             match timer {

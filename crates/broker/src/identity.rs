@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use access::{UserId, UserName};
 use foldhash::fast::FixedState;
@@ -57,12 +57,14 @@ pub(crate) struct SessionIdentity {
     pub(crate) is_online: AtomicBool,
     /// What it holds is recorded.
     pub(crate) is_durable: AtomicBool,
+    /// The generation of the policy that its subscriptions were last judged under.
+    pub(crate) judged: AtomicU64,
 }
 
 impl SessionIdentity {
     pub(crate) fn new(key: SessionKey, place: SessionRef) -> SessionIdentity {
         let (is_online, is_durable) = (AtomicBool::new(false), AtomicBool::new(false));
-        SessionIdentity { key, place, is_online, is_durable }
+        SessionIdentity { key, place, is_online, is_durable, judged: AtomicU64::new(0) }
     }
 }
 

@@ -298,13 +298,16 @@ impl Shard {
             return None;
         }
         let message = publication.to_message();
+        let mut gone = Vec::new();
         let is_kept = if self.hub.memory() == Memory::Full {
             // As with a full store, the old one is gone all the same.
             self.hub.retained.remove(publication.topic);
             false
         } else {
-            self.hub.retained.put(Arc::clone(&message), now).is_ok()
+            self.hub.retained.put(Arc::clone(&message), now, &mut gone).is_ok()
         };
+        // Before the new one is recorded: an old one of the same topic may have expired just now.
+        self.forget_retained(gone);
         if !is_kept {
             self.round.counters.not_retained += 1;
             self.round.report(Report::RetainedFull { topic: publication.topic.as_str().into() });
@@ -317,6 +320,15 @@ impl Shard {
             });
         }
         Some(message)
+    }
+
+    /// Nothing is retained on these topics any more, on the disk neither.
+    pub(crate) fn forget_retained(&mut self, topics: Vec<TopicName>) {
+        if self.hub.limits().persistence == crate::Persistence::On {
+            for topic in topics {
+                self.round.persist(Record::RetainedRemove(topic));
+            }
+        }
     }
 }
 

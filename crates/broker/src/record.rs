@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use access::ProvenMethods;
 use mqtt::{PacketId, ProtocolVersion, Qos, Timestamp};
 use topic::{SubscriptionFilter, TopicName};
 
@@ -25,6 +26,10 @@ pub enum Record {
         version: ProtocolVersion,
         /// When that client came.
         connected_at: Timestamp,
+        /// Whether it asked for a new session.
+        clean_start: bool,
+        /// The ways in which it had proven itself.
+        methods: ProvenMethods,
     },
     /// A session and all that belongs to it is gone.
     SessionRemove(SessionKey),

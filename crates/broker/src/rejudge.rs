@@ -5,11 +5,12 @@
 //! change costs what it concerns, plus a pointer comparison for everybody else.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use access::{Denial, Lapse, Rights, SubscribePermit};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use mqtt::{Qos, ReasonCode, Timestamp, Will};
+use mqtt::{Ack, Packet, PacketId, Qos, ReasonCode, Timestamp, Will};
 use topic::{SubscriptionFilter, TopicName};
 
 use crate::acknowledge::give_up;
@@ -38,6 +39,9 @@ impl Engine {
         }
         // Of all sessions, before any connection ends: what one ends with, as a will, goes to others.
         self.shard.take_out_withdrawn();
+        for place in self.shard.sessions.places() {
+            self.shard.note_judged(place);
+        }
         for place in changed {
             self.end_without_standing(place, now);
         }
@@ -94,6 +98,13 @@ impl Shard {
             self.hub.table.remove_all(&filter, &places);
         }
         self.judged_at_table_generation = self.hub.table.generation();
+    }
+
+    /// All that the session has subscribed to is judged by the policy that rules here.
+    pub(crate) fn note_judged(&self, place: SessionRef) {
+        if let Some(session) = self.sessions.get(place) {
+            session.identity.judged.store(self.policy.generation(), Ordering::Release);
+        }
     }
 
     /// Takes from the session all that its rights do not cover any more.
@@ -159,8 +170,8 @@ impl Shard {
 
     /// Drops from all that the session holds what `is_allowed` does not want: the queue, retained
     /// messages not yet sent, messages in flight, and frames in the outbox of which nothing is
-    /// written. What the client has got already keeps its packet id until it is acknowledged, and
-    /// is never sent again.
+    /// written. What the client has got on this connection keeps its packet id until it is
+    /// acknowledged, and is never sent again.
     pub(crate) fn drop_held(
         &mut self,
         place: SessionRef,
@@ -170,31 +181,6 @@ impl Shard {
         let session = sessions.get_mut(place)?;
         let mut dropped = session.queue.retain(&mut is_allowed);
         dropped.extend(session.outbound.remove_where(|delivery| !is_allowed(delivery)));
-        let rights = session.rights.clone();
-        if let Some(connection) = session.connection.as_deref_mut() {
-            connection.backlog.retain(&mut is_allowed);
-            let mut judged = LastJudged::new(rights);
-            let before = connection.outbox.len();
-            let mut never_sent = Vec::new();
-            connection.outbox.retain(|publish| {
-                let is_allowed = judged.may_write(publish);
-                never_sent.extend(publish.packet_id.filter(|_| !is_allowed && !publish.dup));
-                is_allowed
-            });
-            if connection.outbox.len() != before {
-                connection.forget_aliases();
-            }
-            let is_durable = session.is_durable(hub.limits());
-            for packet_id in never_sent {
-                for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
-                    give_up(&mut session.outbound, packet_id, qos);
-                }
-                if is_durable {
-                    let key = session.identity.key.clone();
-                    round.persist(Record::InflightRemove { key, packet_id });
-                }
-            }
-        }
         let count = u64::try_from(dropped.len()).unwrap_or(u64::MAX);
         round.counters.withheld += count;
         let first = dropped.first().map(|first| (first.message.topic().clone(), count));
@@ -204,7 +190,57 @@ impl Shard {
                 round.persist(Record::MessageRemove { key, sequence });
             }
         }
+        self.drop_unwritten(place, is_allowed);
         first
+    }
+
+    /// The part of `drop_held` that a connection holds.
+    fn drop_unwritten(&mut self, place: SessionRef, is_allowed: impl FnMut(&Delivery) -> bool) {
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        let rights = session.rights.clone();
+        let Some(connection) = session.connection.as_deref_mut() else { return };
+        connection.backlog.retain(is_allowed);
+        let mut judged = LastJudged::new(rights);
+        let before = connection.outbox.len();
+        let mut unsent = Vec::new();
+        let outbound = &session.outbound;
+        connection.outbox.retain(|publish| {
+            let is_allowed = match publish.packet_id {
+                // Judged above, by its topic, though only an alias may be written for that.
+                Some(packet_id) => outbound.message(packet_id).is_some(),
+                None => judged.may_write(publish),
+            };
+            unsent.extend(publish.packet_id.filter(|_| !is_allowed).map(|id| (id, publish.dup)));
+            is_allowed
+        });
+        if connection.outbox.len() != before {
+            connection.forget_aliases();
+        }
+        for (packet_id, is_repeated) in unsent {
+            self.end_unsent(place, packet_id, is_repeated);
+        }
+    }
+
+    /// The PUBLISH of this exchange was taken out of the outbox: nobody will acknowledge it. If it was
+    /// sent on a former connection, the client may hold the packet id of a QoS 2 message: that
+    /// goes on with PUBREL.
+    fn end_unsent(&mut self, place: SessionRef, packet_id: PacketId, is_repeated: bool) {
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        let Some(connection) = session.connection.as_ref() else { return };
+        let id = connection.id;
+        let is_released = session.outbound.puback(packet_id).is_err()
+            && is_repeated
+            && session.outbound.pubrec(packet_id, ReasonCode::Success).is_ok();
+        if is_released {
+            self.released(place, packet_id, None);
+            let packet = Packet::PubRel(Ack::new(packet_id, ReasonCode::Success));
+            return self.reply(id, &packet);
+        }
+        give_up(&mut session.outbound, packet_id, Qos::ExactlyOnce);
+        if session.is_durable(self.hub.limits()) {
+            let key = session.identity.key.clone();
+            self.round.persist(Record::InflightRemove { key, packet_id });
+        }
     }
 }
 
@@ -244,7 +280,7 @@ impl LastJudged {
         is_allowed
     }
 
-    /// A frame in the outbox. One without topic, whose alias the walk does not know, is not let
+    /// A QoS 0 frame in the outbox. One without topic, whose alias the walk does not know, is not let
     /// through: what cannot be judged is denied.
     fn may_write(&mut self, publish: &WaitingPublish<'_>) -> bool {
         let name = std::str::from_utf8(publish.topic).ok().and_then(|it| TopicName::parse(it).ok());

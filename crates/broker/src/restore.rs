@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use access::ProvenMethods;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use mqtt::{
@@ -50,15 +51,33 @@ struct Header {
     client: Arc<ClientName>,
     version: ProtocolVersion,
     connected_at: Timestamp,
+    clean_start: bool,
+    methods: ProvenMethods,
 }
 
 impl Image {
     /// Takes in one record.
     pub fn take(&mut self, record: Record) {
         match record {
-            Record::SessionPut { key, expiry_s, offline_since, client, version, connected_at } => {
-                let header = Header { expiry_s, offline_since, client, version, connected_at };
-                self.session(key).header = Some(header);
+            Record::SessionPut {
+                key,
+                expiry_s,
+                offline_since,
+                client,
+                version,
+                connected_at,
+                clean_start,
+                methods,
+            } => {
+                self.session(key).header = Some(Header {
+                    expiry_s,
+                    offline_since,
+                    client,
+                    version,
+                    connected_at,
+                    clean_start,
+                    methods,
+                });
             }
             Record::SessionRemove(key) => {
                 self.sessions.remove(&(key.user, key.client_id));
@@ -124,11 +143,11 @@ impl Image {
     pub fn restore_retained(&mut self, hub: &Hub, now: Timestamp) -> Vec<Record> {
         let mut gone = Vec::new();
         for (topic, message) in std::mem::take(&mut self.retained) {
-            if message.is_expired(now) || hub.retained.put(message, now).is_err() {
-                gone.push(Record::RetainedRemove(topic));
+            if message.is_expired(now) || hub.retained.put(message, now, &mut gone).is_err() {
+                gone.push(topic);
             }
         }
-        gone
+        gone.into_iter().map(Record::RetainedRemove).collect()
     }
 
     /// How many sessions and retained messages it holds.
@@ -245,9 +264,10 @@ impl Engine {
             identity: Arc::new(SessionIdentity::new(key.clone(), place)),
             client,
             proof: None,
+            methods: header.methods,
             rights,
             version: header.version,
-            clean_start: false,
+            clean_start: header.clean_start,
             expiry_s: header.expiry_s,
             connected_at: header.connected_at,
             disconnected_at: Some(offline_since),
@@ -264,6 +284,7 @@ impl Engine {
             connection: None,
         };
         let Some(place) = self.shard.sessions.insert(make) else { return };
+        self.shard.note_judged(place);
         self.shard.hub.enter_session_again(key.user);
         if let Some(due) = will_due {
             self.shard.timers.arm(due, Timer::Will(place));

@@ -37,9 +37,15 @@ impl RetainedStore {
 
     /// [MQTT-3.3.1-5] Replaces what was retained on the topic. If it does not fit, the old one is
     /// gone all the same: it is not the topic's last message any more.
-    pub(crate) fn put(&self, message: Arc<Message>, now: Timestamp) -> Result<(), RetainedFull> {
+    /// Topics whose message expired meanwhile go to `expired`.
+    pub(crate) fn put(
+        &self,
+        message: Arc<Message>,
+        now: Timestamp,
+        expired: &mut Vec<TopicName>,
+    ) -> Result<(), RetainedFull> {
         let mut inner = self.inner.write();
-        inner.remove_expired(now);
+        inner.remove_expired(now, expired);
         inner.remove(message.topic());
         let bytes = inner.bytes + message.size();
         if inner.tree.len() >= self.messages_max || bytes > self.bytes_max {
@@ -59,10 +65,13 @@ impl RetainedStore {
         self.inner.write().remove(topic)
     }
 
-    pub(crate) fn remove_expired(&self, now: Timestamp) {
+    /// The topics whose message expired: nothing is retained there any more.
+    pub(crate) fn remove_expired(&self, now: Timestamp) -> Vec<TopicName> {
+        let mut expired = Vec::new();
         if self.inner.read().expiries.first().is_some_and(|(at, _)| *at <= now) {
-            self.inner.write().remove_expired(now);
+            self.inner.write().remove_expired(now, &mut expired);
         }
+        expired
     }
 
     /// The messages on all topics that the filter matches, at most `max`.
@@ -112,13 +121,14 @@ impl Inner {
         true
     }
 
-    fn remove_expired(&mut self, now: Timestamp) {
+    fn remove_expired(&mut self, now: Timestamp, expired: &mut Vec<TopicName>) {
         while let Some((at, topic)) = self.expiries.first().cloned() {
             if at > now {
                 return;
             }
             self.remove(&topic);
-            self.expiries.remove(&(at, topic));
+            self.expiries.remove(&(at, topic.clone()));
+            expired.push(topic);
         }
     }
 }

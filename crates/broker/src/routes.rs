@@ -146,7 +146,11 @@ impl Route {
 }
 
 fn may_receive(member: &Member, topic: &TopicName, policy: &Policy) -> bool {
-    !member.is_filtered || gate::delivery_to(policy, &member.session.key, topic).is_ok()
+    // Another shard may not have come to judge its sessions by this policy yet: what it noted under an older one
+    // says nothing.
+    let is_judged = member.session.judged.load(Ordering::Acquire) >= policy.generation();
+    is_judged && !member.is_filtered
+        || gate::delivery_to(policy, &member.session.key, topic).is_ok()
 }
 
 fn share(group: &ShareGroup, topic: &TopicName, policy: &Policy) -> Option<SharedTargets> {

@@ -22,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) client: Arc<ClientName>,
     /// `None`: it was read from disk, and nobody has proven anything since.
     pub(crate) proof: Option<Authenticated>,
+    /// How its last client had proven itself, perhaps to an earlier run of the broker.
+    pub(crate) methods: ProvenMethods,
     /// `None`: the user is disabled, and has no rights.
     pub(crate) rights: Option<Rights>,
     pub(crate) version: ProtocolVersion,
@@ -138,11 +140,7 @@ impl Session {
             listener: Arc::clone(&self.client.peer.listener),
             security: self.client.peer.security.clone(),
             connected: self.connection.is_some(),
-            auth_methods: self
-                .proof
-                .as_ref()
-                .map(|it| auth_methods(it.methods()))
-                .unwrap_or_default(),
+            auth_methods: auth_methods(self.methods),
             version: self.version,
             clean_start: self.clean_start,
             session_expiry_s: self.expiry_s,

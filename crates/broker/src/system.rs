@@ -46,7 +46,7 @@ impl Hub {
                 expires_at: None,
             });
             // Its bound is out of reach: the topics are the broker's own.
-            if self.system.put(Arc::clone(&message), now).is_ok()
+            if self.system.put(Arc::clone(&message), now, &mut Vec::new()).is_ok()
                 && self.table.has_reader(message.topic())
             {
                 read.push(message);

@@ -262,6 +262,13 @@ impl<M> Outbound<M> {
         self.exchanges.iter().map(|it| (it.packet_id, it.stage, it.message.as_ref()))
     }
 
+    /// The message of this exchange, if there is such and it is still needed.
+    #[must_use]
+    pub fn message(&self, packet_id: PacketId) -> Option<&M> {
+        let slot = self.slots.find(packet_id)?;
+        self.exchanges.get(slot)?.message.as_ref()
+    }
+
     /// Exchanges not yet over.
     #[must_use]
     pub fn len(&self) -> usize {

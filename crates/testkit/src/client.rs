@@ -396,7 +396,8 @@ impl MqttClient {
     fn next_recording(&mut self, wait: Duration, raw: &mut Vec<u8>) -> Next {
         let deadline = Instant::now() + wait;
         loop {
-            if let Some((packet, length)) = decode(&self.buffer[self.start..], self.version) {
+            let decoded = decode(&self.buffer[self.start..], self.version);
+            if let Some((packet, length)) = decoded.expect("the broker sends valid packets") {
                 raw.extend(&self.buffer[self.start..self.start + length]);
                 self.start += length;
                 return Next::Packet(packet);

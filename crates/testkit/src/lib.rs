@@ -16,6 +16,7 @@ mod bystander;
 mod client;
 mod external;
 mod http;
+pub mod judge;
 mod process;
 mod random;
 mod received;
@@ -27,5 +28,5 @@ pub use external::{Ran, Running, find_program, require_program, run_real, spawn_
 pub use http::{Reply, try_request};
 pub use process::{BrokerProcess, BrokerSetup, CliRun, eventually, raise_file_limit};
 pub use random::Random;
-pub use received::{Packet, Property};
+pub use received::{Packet, Property, decode};
 pub use wire::{Version, Will};

@@ -1,6 +1,6 @@
 //! The project's own commands:
-//! `cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] | bench [--seconds N] |
-//! overload [--seconds N]`.
+//! `cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] |
+//! sim --seed N | sim --seeds A..B | bench [--seconds N] | overload [--seconds N]`.
 
 mod bench;
 mod ci;
@@ -9,6 +9,7 @@ mod fuzz;
 mod instructions;
 mod overload;
 mod programs;
+mod sim;
 mod tidy;
 
 use std::{env, path::PathBuf, process::ExitCode};
@@ -42,6 +43,7 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         ["crash", "--rounds", rounds] => {
             crash::run(rounds.parse().with_context(|| format!("`{rounds}` is no number"))?)
         }
+        ["sim", arguments @ ..] => sim::run(arguments),
         ["bench"] => bench::run(bench::SECONDS_DEFAULT),
         ["bench", "--seconds", seconds] => {
             bench::run(seconds.parse().with_context(|| format!("`{seconds}` is no number"))?)
@@ -52,7 +54,7 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         }
         _ => bail!(
             "usage: cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] | \
-             bench [--seconds N] | overload [--seconds N]"
+             sim --seed N | sim --seeds A..B | bench [--seconds N] | overload [--seconds N]"
         ),
     }
 }

@@ -1,6 +1,6 @@
 //! What a subscriber gets: copies, QoS, flags, identifiers, expiry, shares, retained messages.
 
-use crate::world::{Q0, Q1, Q2, V5, V311, World, limits, message};
+use crate::world::{Q0, Q1, Q2, V5, V311, World, lasting, limits, message};
 use broker::Limits;
 use mqtt::{Connect, OutgoingPublish, ProtocolVersion, RetainHandling, SubscribeOptions};
 
@@ -365,4 +365,23 @@ fn properties_are_handed_on_in_order() {
     let shard = usize::from(broker::shard_of(world.proof("ann").user_id(), "c1", 2).0);
     let output = world.engines[shard].output(world.clients[ann].id);
     assert_eq!(output.windows(forwardable.len()).filter(|it| it == forwardable).count(), 2);
+}
+
+#[test]
+fn a_message_that_became_too_large_does_not_keep_the_next_one_from_being_sent_again() {
+    let mut world = World::open(1);
+    let mut connect = lasting(V5, "a");
+    connect.properties.receive_maximum = Some(3);
+    let ann = world.connect_with("ann", connect.clone());
+    world.subscribe(ann, "#", Q2);
+    world.set_acks(ann, false);
+    let bob = world.connect("bob", "b", V5);
+    for payload in ["small", &"x".repeat(500), "after", "waits"] {
+        world.publish(bob, "t", Q1, payload);
+    }
+    world.lose(ann);
+    connect.properties.receive_maximum = Some(1);
+    connect.properties.maximum_packet_size = Some(100);
+    let ann = world.connect_with("ann", connect);
+    assert_eq!(world.messages(ann), ["t q1 d: small", "t q1 d: after", "t q1: waits"]);
 }

@@ -289,3 +289,42 @@ fn a_disk_that_fails_refuses_what_needs_it_and_nothing_else() {
     world.is_disk_slow = false;
     assert_eq!(world.publish(bob, "t", Q1, "yes"), Some(0));
 }
+
+#[test]
+fn what_is_not_retained_any_more_is_not_on_the_disk_either() {
+    let persistence = Persistence::On;
+    let mut world = World::with(2, Limits { persistence, retained_messages_max: 2, ..limits() });
+    world.user("ann", &["allow readWrite #"]);
+    let ann = world.connect("ann", "a", V5);
+    let expiring = |topic| OutgoingPublish {
+        retain: true,
+        qos: Q1,
+        message_expiry_interval_s: Some(5),
+        ..message(topic, "x")
+    };
+    world.publish_with(ann, expiring("soon/1"));
+    world.wait_s(6);
+    assert_eq!(world.retained_on_disk(), [""; 0], "expired");
+    world.retain(ann, "a", "x");
+    world.retain(ann, "b", "x");
+    world.retain(ann, "c", "too many");
+    assert_eq!(world.retained_on_disk(), ["a", "b"]);
+    world.publish_with(ann, expiring("a"));
+    world.wait_s(6);
+    assert_eq!(world.retained_on_disk(), ["b"]);
+}
+
+#[test]
+fn a_retained_message_that_found_no_room_does_not_leave_its_predecessor_behind() {
+    let persistence = Persistence::On;
+    let mut world = World::with(1, Limits { persistence, retained_bytes_max: 600, ..limits() });
+    world.user("ann", &["allow readWrite #"]);
+    let ann = world.connect("ann", "a", V5);
+    world.retain(ann, "a", "x");
+    world.retain(ann, "a", &"x".repeat(600));
+    assert_eq!(world.retained_on_disk(), [""; 0]);
+    world.crash(0);
+    let ann = world.connect("ann", "a", V5);
+    world.subscribe(ann, "#", Q1);
+    assert_eq!(world.messages(ann), [""; 0], "it is not the last one any more");
+}

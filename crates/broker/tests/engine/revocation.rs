@@ -336,3 +336,64 @@ fn an_alias_that_went_away_with_a_withdrawn_message_is_set_anew() {
     world.unstick(ann);
     assert_eq!(world.messages(ann), ["b q0: 1", "a q0: 2", "b q0: 2", "a q0: 2"]);
 }
+
+#[test]
+fn a_message_judged_by_the_new_policy_does_not_use_what_another_shard_noted_under_the_old_one() {
+    for rules in [&["allow read #", "deny read a/b"][..], &["allow read b"][..]] {
+        let mut world = World::open(2);
+        let (ann, bob) = world.apart("ann", "bob");
+        world.subscribe(ann, "a/#", Q1);
+        world.are_shards_apart = true;
+        world.change_silently(user("ann", rules));
+        // Bob's shard takes the new policy with this; Ann's has not looked at her subscriptions.
+        world.publish(bob, "a/b", Q1, "x");
+        let shard = world.shard_of(ann);
+        world.engines[shard].policy_changed(world.now);
+        world.are_shards_apart = false;
+        world.run();
+        assert_eq!(world.messages(ann), [""; 0], "{rules:?}");
+    }
+}
+
+#[test]
+fn a_message_that_waits_behind_its_alias_is_not_lost_when_other_rights_change() {
+    let mut world = World::open(1);
+    let mut connect = lasting(V5, "a");
+    connect.properties.topic_alias_maximum = Some(5);
+    let ann = world.connect_with("ann", connect);
+    world.subscribe(ann, "#", Q2);
+    let bob = world.connect("bob", "b", V5);
+    world.clients[ann].reads = false;
+    for (number, qos) in [Q1, Q1, Q2].into_iter().enumerate() {
+        world.publish(bob, "a", qos, &number.to_string());
+    }
+    world.publish(bob, "secret", Q1, "x");
+    world.publish(bob, "secret", Q1, "x");
+    world.user("ann", &["allow readWrite #", "deny read secret"]);
+    world.unstick(ann);
+    assert_eq!(world.messages(ann), ["a q1: 0", "a q1: 1", "a q2: 2"]);
+    world.publish(bob, "c", Q0, "x");
+    assert_eq!(world.view("a").unwrap().in_flight, 0);
+}
+
+#[test]
+fn a_repeated_message_that_is_taken_back_before_it_is_written_gives_its_place_in_the_window_free() {
+    for qos in [Q1, Q2] {
+        let mut world = World::open(1);
+        let mut connect = lasting(V5, "a");
+        connect.properties.receive_maximum = Some(1);
+        let ann = world.connect_with("ann", connect.clone());
+        world.subscribe(ann, "#", Q2);
+        world.set_acks(ann, false);
+        let bob = world.connect("bob", "b", V5);
+        world.publish(bob, "secret", qos, "x");
+        world.publish(bob, "open", qos, "y");
+        world.lose(ann);
+        world.newcomers_read = false;
+        let ann = world.connect_with("ann", connect);
+        world.user("ann", &["allow readWrite #", "deny read secret"]);
+        world.unstick(ann);
+        assert_eq!(world.messages(ann), [format!("open q{}: y", qos.bits())]);
+        assert_eq!(world.view("a").unwrap().in_flight, 0);
+    }
+}

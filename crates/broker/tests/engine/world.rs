@@ -44,6 +44,8 @@ pub(crate) struct World {
     /// Nothing gets from shard to shard.
     pub(crate) are_shards_apart: bool,
     between_shards: VecDeque<(ShardId, ShardMessage)>,
+    /// Whether those who connect take what is written to them.
+    pub(crate) newcomers_read: bool,
 }
 
 /// A client, as its handle says.
@@ -99,6 +101,7 @@ impl World {
             log: Vec::new(),
             are_shards_apart: false,
             between_shards: VecDeque::new(),
+            newcomers_read: true,
         }
     }
 
@@ -186,7 +189,7 @@ impl World {
             version,
             is_closed: false,
             is_paused: false,
-            reads: true,
+            reads: self.newcomers_read,
             acks: true,
             unread: Vec::new(),
             unsent: Vec::new(),

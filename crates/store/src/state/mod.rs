@@ -77,6 +77,26 @@ impl StateLog {
         Ok(unreadable)
     }
 
+    /// Makes a new log of all entries of this one that can be read, and puts the old one aside. Gives the new one, and
+    /// where the old one is.
+    ///
+    /// # Errors
+    /// The disk does not take it; then the old log is where it was.
+    pub fn rebuild(mut self) -> Result<(StateLog, PathBuf), StoreError> {
+        let mut changes = Changes::default();
+        self.read(|key, value| changes.put(key.to_vec(), value.to_vec()))?;
+        let directory = self.directory.clone();
+        let unusable = |source| StoreError::Directory { path: directory.clone(), source };
+        let (mut copy, _) = StateLog::open(&salvage::rebuilt(&directory), Safety::Synced)?;
+        copy.commit(&mut changes)?;
+        // Neither is open while they change places.
+        drop(copy);
+        self.open = None;
+        let aside = salvage::replace(&directory).map_err(unusable)?;
+        self.open = Some(Open::at(&directory).map_err(|error| self.failed("open", error))?);
+        Ok((self, aside))
+    }
+
     /// Makes the changes durable, all or none. They stay in `changes` if that fails.
     ///
     /// # Errors

@@ -14,8 +14,9 @@ use crate::StoreError;
 
 pub(super) fn open(directory: &Path) -> Result<(Open, Damage), StoreError> {
     let unusable = |source| StoreError::Directory { path: directory.to_path_buf(), source };
+    finish_replacing(directory).map_err(unusable)?;
     let before = used_bytes(directory).map_err(unusable)?;
-    match Open::at(directory) {
+    match attempt(directory) {
         Ok(open) => {
             let bytes_cut = bytes_cut(&before).map_err(unusable)?;
             Ok((open, Damage { bytes_cut, put_aside: None }))
@@ -23,15 +24,24 @@ pub(super) fn open(directory: &Path) -> Result<(Open, Damage), StoreError> {
         Err(fjall::Error::Locked) => Err(StoreError::InUse { path: directory.to_path_buf() }),
         Err(fjall::Error::Io(error)) if !is_damage(error.kind()) => Err(unusable(error)),
         Err(error) => {
-            let aside = put_aside(directory).map_err(unusable)?;
             let before: u64 = before.iter().map(|(_, used)| used).sum();
-            let (open, kept) = recover(&aside, directory).map_err(|source| {
+            let corrupt = |source: fjall::Error| {
                 let reason = format!("{error}; what is whole cannot be copied: {source}");
-                StoreError::Corrupt { path: aside.clone(), reason }
-            })?;
+                StoreError::Corrupt { path: directory.to_path_buf(), reason }
+            };
+            let (copy, kept) = recover(directory, &rebuilt(directory)).map_err(corrupt)?;
+            drop(copy);
+            let aside = replace(directory).map_err(unusable)?;
+            let open = Open::at(directory).map_err(corrupt)?;
             Ok((open, Damage { bytes_cut: before.saturating_sub(kept), put_aside: Some(aside) }))
         }
     }
+}
+
+/// Opens the log. What is damaged must not bring the server down, whatever the engine below makes of it.
+fn attempt(directory: &Path) -> Result<Open, fjall::Error> {
+    std::panic::catch_unwind(|| Open::at(directory))
+        .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::InvalidData).into()))
 }
 
 fn is_damage(kind: std::io::ErrorKind) -> bool {
@@ -51,6 +61,37 @@ fn bytes_cut(before: &[(PathBuf, u64)]) -> std::io::Result<u64> {
     Ok(cut)
 }
 
+/// Where a log is made that is to replace the one in this directory.
+pub(super) fn rebuilt(directory: &Path) -> PathBuf {
+    directory.with_extension("rebuilt")
+}
+
+/// Puts the log aside and the rebuilt one, which nobody has open, in its place. A crash in between is made good by
+/// the next start: at no time is there a moment at which an empty log would be taken for the whole.
+pub(super) fn replace(directory: &Path) -> std::io::Result<PathBuf> {
+    let aside = put_aside(directory)?;
+    fs::rename(rebuilt(directory), directory)?;
+    sync_parent(directory)?;
+    Ok(aside)
+}
+
+/// Goes on where a crash has interrupted [`replace`], or throws away what was not complete.
+fn finish_replacing(directory: &Path) -> std::io::Result<()> {
+    let rebuilt = rebuilt(directory);
+    if !rebuilt.try_exists()? {
+        return Ok(());
+    }
+    if directory.try_exists()? {
+        return fs::remove_dir_all(rebuilt);
+    }
+    fs::rename(rebuilt, directory)?;
+    sync_parent(directory)
+}
+
+fn sync_parent(directory: &Path) -> std::io::Result<()> {
+    directory.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
 fn put_aside(directory: &Path) -> std::io::Result<PathBuf> {
     for number in 1..u32::MAX {
         let aside = directory.with_extension(format!("damaged-{number}"));
@@ -67,7 +108,7 @@ fn recover(aside: &Path, directory: &Path) -> Result<(Open, u64), fjall::Error> 
     let journals = used_bytes(aside)?;
     let (last, used) = journals.last().cloned().unwrap_or_default();
     let (mut good, mut bad) = (0, used);
-    let attempt = |length: u64| -> Result<Open, fjall::Error> {
+    let attempt_with = |length: u64| -> Result<Open, fjall::Error> {
         if directory.try_exists()? {
             fs::remove_dir_all(directory)?;
         }
@@ -75,16 +116,16 @@ fn recover(aside: &Path, directory: &Path) -> Result<(Open, u64), fjall::Error> 
         if let Some(name) = last.file_name() {
             OpenOptions::new().write(true).open(directory.join(name))?.set_len(length)?;
         }
-        Open::at(directory)
+        attempt(directory)
     };
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
-        match attempt(middle) {
+        match attempt_with(middle) {
             Ok(_) => good = middle,
             Err(_) => bad = middle,
         }
     }
-    match attempt(good) {
+    match attempt_with(good) {
         Ok(open) => Ok((open, good)),
         Err(_) => {
             // The tables themselves are damaged: nothing of it can be used.

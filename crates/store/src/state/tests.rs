@@ -110,3 +110,109 @@ fn two_cannot_have_the_log_open() {
     assert!(matches!(second, Err(crate::StoreError::InUse { .. })), "{second:?}");
     drop(log);
 }
+
+/// A log of six groups with two keys each, without its reserved room.
+struct Written {
+    directory: tempfile::TempDir,
+    journal: std::path::PathBuf,
+    bytes: Vec<u8>,
+    /// Where in the journal each group ends.
+    ends: Vec<usize>,
+}
+
+fn written() -> Written {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(directory.path());
+    let files = std::fs::read_dir(directory.path().join("state")).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    let journal =
+        files.filter(|path| path.extension().is_some_and(|it| it == "jnl")).max().unwrap();
+    let used = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+    let mut ends = Vec::new();
+    for number in 0..6 {
+        put(&mut log, &[&format!("{number}a"), &format!("{number}b")]);
+        ends.push(used(&std::fs::read(&journal).unwrap()));
+    }
+    drop(log);
+    let mut bytes = std::fs::read(&journal).unwrap();
+    bytes.truncate(ends[5]);
+    Written { directory, journal, bytes, ends }
+}
+
+impl Written {
+    /// Opens the log with this journal, as a power cut or a bad disk could leave it. What is left must be whole groups
+    /// from the first on, at least so many; whatever else is lost must be told.
+    fn check(&self, bytes: &[u8], least: usize, what: &str) {
+        let state = self.directory.path().join("state");
+        std::fs::write(&self.journal, bytes).unwrap();
+        let (log, damage) = open(self.directory.path());
+        let left = keys(&log);
+        let groups = left.len() / 2;
+        let whole: Vec<_> =
+            (0..groups).flat_map(|it| [format!("{it}a"), format!("{it}b")]).collect();
+        assert_eq!(left, whole, "{what}: a group in parts");
+        assert!(groups >= least, "{what}: {groups} groups, {least} were whole");
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        // Nothing shows that there was more.
+        let is_clean_cut = self.ends.contains(&used);
+        assert!(groups == 6 || is_clean_cut || damage != Damage::default(), "{what}: not told");
+        drop(log);
+        if let Some(aside) = damage.put_aside {
+            std::fs::remove_dir_all(&state).unwrap();
+            std::fs::rename(aside, &state).unwrap();
+        }
+    }
+}
+
+#[test]
+fn wherever_a_power_cut_ends_the_journal_the_groups_before_are_there_and_no_part_of_one() {
+    let log = written();
+    // What is not in the file any more, and what is there as zeros, or as the remains of other files.
+    for end in (log.ends[3]..=log.bytes.len()).step_by(61).chain(log.ends.clone()) {
+        let least = log.ends.iter().filter(|at| **at <= end).count();
+        let cut = &log.bytes[..end];
+        log.check(cut, least, &format!("cut at {end}"));
+        log.check(&[cut, &[0; 512][..]].concat(), least, &format!("zeros from {end}"));
+        log.check(&[cut, &[0xA5; 300][..]].concat(), least, &format!("garbage from {end}"));
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_found_wherever_it_is_and_the_groups_before_it_are_kept() {
+    let log = written();
+    for at in (log.ends[1]..log.bytes.len()).step_by(43) {
+        let mut bytes = log.bytes.clone();
+        bytes[at] ^= 1 << (at % 8);
+        let least = log.ends.iter().filter(|end| **end <= at).count();
+        log.check(&bytes, least, &format!("bit at {at}"));
+    }
+}
+
+#[test]
+fn a_rebuilt_log_has_all_that_could_be_read_and_the_old_one_is_put_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(directory.path());
+    put(&mut log, &["a", "b"]);
+    let (mut log, aside) = log.rebuild().unwrap();
+    assert_eq!(keys(&log), ["a", "b"]);
+    put(&mut log, &["c"]);
+    drop(log);
+    assert_eq!(keys(&open(directory.path()).0), ["a", "b", "c"]);
+    assert_eq!(keys(&StateLog::open(&aside, Safety::Synced).unwrap().0), ["a", "b"]);
+}
+
+#[test]
+fn a_crash_while_a_log_is_replaced_loses_neither_of_the_two() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(directory.path());
+    put(&mut log, &["a"]);
+    drop(log);
+    let (state, rebuilt) = (directory.path().join("state"), directory.path().join("state.rebuilt"));
+    // Before the old one was put aside: what is half made goes.
+    std::fs::create_dir(&rebuilt).unwrap();
+    assert_eq!(keys(&open(directory.path()).0), ["a"]);
+    assert!(!rebuilt.exists());
+    // After that: the new one takes its place.
+    std::fs::rename(&state, &rebuilt).unwrap();
+    assert_eq!(keys(&open(directory.path()).0), ["a"]);
+}

@@ -46,6 +46,9 @@ const ADAPTERS_MAY_USE: &[&str] = &["topic", "access"];
 /// The crates that only tests and developers use.
 const FOR_DEVELOPMENT: &[&str] = &["testkit", "xtask"];
 
+/// It drives the pure crates, and nothing is built on it.
+const SIMULATION: &str = "sim";
+
 /// One crate of the workspace and what it depends on directly.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Package {
@@ -96,6 +99,12 @@ fn check_package(package: &Package) -> Vec<String> {
     if FOR_DEVELOPMENT.contains(&name) {
         // They stand beside the product: what tests it must not be built from it.
         findings.extend(package.own.iter().map(|on| format!("`{name}` must not depend on `{on}`")));
+        return findings;
+    }
+    if name == SIMULATION {
+        let strange = |on: &&String| *on != "testkit" && !PURE.contains(&on.as_str());
+        let strange = package.own.iter().filter(strange);
+        findings.extend(strange.map(|on| format!("`{name}` must not depend on `{on}`")));
         return findings;
     }
     let Some(layer) = layer(name) else {
@@ -159,6 +168,13 @@ mod tests {
         check_one(package("admin", &["api", "server"], &[]), 2);
         check_one(package("server", &["testkit"], &[]), 1);
         check_one(package("testkit", &["mqtt"], &[]), 1);
+    }
+
+    #[test]
+    fn the_simulation_drives_the_pure_crates_and_nothing_is_built_on_it() {
+        check_one(package("sim", &["broker", "mqtt", "access", "topic", "testkit"], &[]), 0);
+        check_one(package("sim", &["store", "server"], &[]), 2);
+        check_one(package("server", &["sim"], &[]), 1);
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub(crate) fn is_test_file(path: &str, text: &str) -> bool {
     is_named_so
         || in_test_folder.iter().any(|folder| path.contains(folder))
         || path.starts_with("crates/testkit/")
+        || path.starts_with("crates/sim/")
         || text.contains("#![cfg(test)]")
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broker::{Engine, Hub, Image, ShardId};
+use broker::{Engine, Hub, Image, Record, ShardId};
 
 use super::World;
 
@@ -62,5 +62,22 @@ impl World {
         }
         self.run();
         self.wait_s(0);
+    }
+
+    /// The topics that something is retained on, as the disk has it.
+    pub(crate) fn retained_on_disk(&self) -> Vec<String> {
+        let mut topics = std::collections::BTreeSet::new();
+        for record in &self.disk {
+            match record {
+                Record::RetainedPut(message) => {
+                    topics.insert(message.topic().to_string());
+                }
+                Record::RetainedRemove(topic) => {
+                    topics.remove(topic.as_str());
+                }
+                _ => {}
+            }
+        }
+        topics.into_iter().collect()
     }
 }

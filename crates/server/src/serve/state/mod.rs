@@ -51,7 +51,16 @@ impl State {
         let (mut log, damage) =
             StateLog::open(&data_dir.join(DIRECTORY), safety).map_err(refuse)?;
         tell_damage(&damage);
-        let mut image = read(&log).map_err(refuse)?;
+        let (mut image, unreadable) = read(&log).map_err(refuse)?;
+        if unreadable > 0 {
+            // What cannot be read cannot be removed either, and would be in the way for ever.
+            let (rebuilt, aside) = log.rebuild().map_err(refuse)?;
+            log = rebuilt;
+            tracing::error!(
+                put_aside = %aside.display(), unreadable,
+                "tables of the state of sessions are damaged: what can be read is kept, the damaged log is put aside"
+            );
+        }
         let (sessions, retained) = image.counts();
         let now = clock::now();
         // What was between two shards is settled before anything else can happen to it.
@@ -86,21 +95,21 @@ fn tell_damage(damage: &store::Damage) {
     }
 }
 
-fn read(log: &StateLog) -> Result<Image, store::StoreError> {
+/// What is on the disk, and how much of it cannot be read at all.
+fn read(log: &StateLog) -> Result<(Image, usize), store::StoreError> {
     let mut image = Image::default();
     let mut not_understood = 0;
     let unreadable = log.read(|key, value| match record::read(key, value) {
         Some(record) => image.take(record),
         None => not_understood += 1,
     })?;
-    if unreadable + not_understood > 0 {
+    if not_understood > 0 {
         tracing::error!(
-            unreadable,
             not_understood,
-            "entries of the state of sessions are damaged and left out"
+            "entries of the state of sessions are not understood: they are left out, and left where they are"
         );
     }
-    Ok(image)
+    Ok((image, unreadable))
 }
 
 /// Below the data directory.

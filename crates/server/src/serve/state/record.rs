@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{UserId, UserName};
+use access::{AuthMethod, ProvenMethods, UserId, UserName};
 use broker::{
     ClientName, Hub, Message, Peer, Record, SessionKey, ShardId, StoredDelivery, StoredMessage, Way,
 };
@@ -48,11 +48,22 @@ fn put_value(record: &Record, changes: &mut Changes) {
     let mut out = Output::default();
     out.byte(VERSION);
     match record {
-        Record::SessionPut { key, expiry_s, offline_since, client, version, connected_at } => {
+        Record::SessionPut {
+            key,
+            expiry_s,
+            offline_since,
+            client,
+            version,
+            connected_at,
+            clean_start,
+            methods,
+        } => {
+            out.0 = vec![SESSION_VERSION];
             out.u32(*expiry_s).optional(offline_since.map(|at| at.0)).u64(connected_at.0);
             out.byte(version_byte(*version)).bytes(client.user_name.as_str().as_bytes());
             out.bytes(client.peer.address.to_string().as_bytes());
             out.bytes(client.peer.listener.as_bytes());
+            out.byte(session_flags(*clean_start, *methods));
             changes.put(part_key(key, HEADER), out.0);
         }
         Record::SubscriptionPut { key, filter, options, identifier } => {
@@ -177,14 +188,13 @@ fn way_key(way: Way) -> Vec<u8> {
 pub(super) fn read(key: &[u8], value: &[u8]) -> Option<Record> {
     let (mut key, mut value) = (Input(key), Input(value));
     let area = key.byte()?;
-    if value.byte()? != VERSION {
-        return None;
-    }
+    let version = value.byte()?;
     let record = match area {
         SESSION => {
             let session = read_name(&mut key)?;
-            read_part(session, &mut key, &mut value)?
+            read_part(session, &mut key, version, &mut value)?
         }
+        _ if version != VERSION => return None,
         RETAINED => {
             let message = read_message(&mut value)?;
             (message.topic().as_str().as_bytes() == key.rest()).then_some(())?;
@@ -201,9 +211,15 @@ pub(super) fn read(key: &[u8], value: &[u8]) -> Option<Record> {
     (key.0.is_empty() && value.0.is_empty()).then_some(record)
 }
 
-fn read_part(key: SessionKey, rest: &mut Input<'_>, value: &mut Input<'_>) -> Option<Record> {
+fn read_part(
+    key: SessionKey,
+    rest: &mut Input<'_>,
+    version: u8,
+    value: &mut Input<'_>,
+) -> Option<Record> {
     Some(match rest.byte()? {
-        HEADER => read_header(key, value)?,
+        HEADER => read_header(key, version, value)?,
+        _ if version != VERSION => return None,
         SUBSCRIPTION => {
             let filter = std::str::from_utf8(rest.rest()).ok()?;
             let filter = SubscriptionFilter::parse(filter).ok()?;
@@ -238,7 +254,7 @@ fn read_part(key: SessionKey, rest: &mut Input<'_>, value: &mut Input<'_>) -> Op
     })
 }
 
-fn read_header(key: SessionKey, value: &mut Input<'_>) -> Option<Record> {
+fn read_header(key: SessionKey, form: u8, value: &mut Input<'_>) -> Option<Record> {
     let expiry_s = value.u32()?;
     let offline_since = value.optional()?.map(Timestamp);
     let connected_at = Timestamp(value.u64()?);
@@ -247,9 +263,44 @@ fn read_header(key: SessionKey, value: &mut Input<'_>) -> Option<Record> {
     // How that connection was protected is not kept: it ended with it.
     let (address, listener) = (value.text()?.parse().ok()?, value.text()?.into());
     let peer = Peer { address, listener, security: None };
+    let (clean_start, methods) = match form {
+        // What had no such byte is from a broker that did not keep this.
+        VERSION => (false, ProvenMethods::default()),
+        SESSION_VERSION => read_session_flags(value.byte()?)?,
+        _ => return None,
+    };
     let client_id = Arc::clone(&key.client_id);
     let client = Arc::new(ClientName { user: key.user, user_name, client_id, peer });
-    Some(Record::SessionPut { key, expiry_s, offline_since, client, version, connected_at })
+    Some(Record::SessionPut {
+        key,
+        expiry_s,
+        offline_since,
+        client,
+        version,
+        connected_at,
+        clean_start,
+        methods,
+    })
+}
+
+/// Whether the last client asked for a new session, and how it had proven itself.
+fn session_flags(clean_start: bool, methods: ProvenMethods) -> u8 {
+    u8::from(clean_start)
+        | u8::from(methods.contains(AuthMethod::Password)) << 1
+        | u8::from(methods.contains(AuthMethod::Certificate)) << 2
+}
+
+fn read_session_flags(byte: u8) -> Option<(bool, ProvenMethods)> {
+    if byte > 7 {
+        return None;
+    }
+    let mut methods = ProvenMethods::default();
+    for (bit, method) in [(2, AuthMethod::Password), (4, AuthMethod::Certificate)] {
+        if byte & bit != 0 {
+            methods = methods.with(method);
+        }
+    }
+    Some((byte & 1 != 0, methods))
 }
 
 fn read_targets(value: &mut Input<'_>) -> Option<Vec<(SessionKey, StoredDelivery)>> {
@@ -363,6 +414,8 @@ fn read_version(byte: u8) -> Option<ProtocolVersion> {
 }
 
 const VERSION: u8 = 1;
+/// Of a session's own entry: it says more than its first form.
+const SESSION_VERSION: u8 = 2;
 
 const SESSION: u8 = b'S';
 const RETAINED: u8 = b'R';

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use access::{Policy, UserId, UserName};
+use access::{AuthMethod, Policy, ProvenMethods, UserId, UserName};
 use arc_swap::ArcSwap;
 use broker::{
     ClientName, Hub, Limits, Message, Peer, Record, SessionKey, ShardId, StoredDelivery,
@@ -73,6 +73,8 @@ fn samples() -> Vec<Record> {
             client,
             version: ProtocolVersion::V5,
             connected_at: Timestamp(4),
+            clean_start: true,
+            methods: ProvenMethods::from(AuthMethod::Certificate),
         },
         Record::SubscriptionPut { key: key("c"), filter, options, identifier: Some(9) },
         Record::QueuedPut { key: key("c"), sequence: 1, delivery: delivery("x") },
@@ -120,9 +122,22 @@ fn an_entry_that_is_cut_short_or_too_long_is_not_understood() {
         let longer = [&value[..], &[0]].concat();
         assert!(record::read(&key, &longer).is_none());
         let mut newer = value.clone();
-        newer[0] = 2;
+        newer[0] = 3;
         assert!(record::read(&key, &newer).is_none());
     }
+}
+
+#[test]
+fn a_session_of_an_older_broker_is_read_without_what_that_did_not_keep() {
+    let [(key, mut value)] = entries(&samples()[..1]).try_into().expect("one entry");
+    value[0] = 1;
+    value.pop();
+    let Some(Record::SessionPut { expiry_s: 3600, clean_start, methods, .. }) =
+        record::read(&key, &value)
+    else {
+        panic!("not understood")
+    };
+    assert!(!clean_start && methods == ProvenMethods::default());
 }
 
 #[test]

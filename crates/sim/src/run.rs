@@ -1,0 +1,293 @@
+//! A run: one step after the other, each drawn, until the steps are used up.
+
+use std::collections::{BTreeMap, HashMap};
+
+use broker::{ConnectionId, DeniedPublish, Persistence};
+use testkit::Version;
+use testkit::judge::{Check, Judge, Rights, Setup};
+
+use crate::Outcome;
+use crate::choices::Choices;
+use crate::client::Client;
+use crate::link::Link;
+use crate::mutation::Mutation;
+use crate::people::{PEOPLE, ROOT, all_rights};
+use crate::setting::draw_limits;
+use crate::trace::Trace;
+use crate::world::World;
+
+/// Everything.
+pub(crate) struct Sim {
+    pub(crate) choices: Choices,
+    pub(crate) world: World,
+    pub(crate) judge: Judge,
+    pub(crate) trace: Trace,
+    pub(crate) clients: Vec<Client>,
+    /// By a number that is never used again.
+    pub(crate) links: BTreeMap<usize, Link>,
+    pub(crate) ids: HashMap<(usize, ConnectionId), usize>,
+    pub(crate) next_link: usize,
+    pub(crate) next_number: u32,
+    pub(crate) rights: Vec<Rights>,
+    pub(crate) epochs: Vec<u64>,
+    pub(crate) mutation: Option<Mutation>,
+    pub(crate) crashes: usize,
+}
+
+impl Sim {
+    pub(crate) fn new(mut choices: Choices, mutation: Option<Mutation>) -> Self {
+        let shards = 1 + choices.below(4);
+        let limits = draw_limits(&mut choices);
+        let setup = Setup {
+            shards,
+            people: PEOPLE,
+            is_persistent: limits.persistence == Persistence::On,
+            in_flight_max: limits.in_flight_max.get(),
+            closes_denied: limits.denied_publish == DeniedPublish::Close,
+        };
+        let seed = u64::try_from(choices.below(256)).unwrap_or(0);
+        let mut clients = Vec::new();
+        for person in 0..ROOT {
+            for client in 0..CLIENTS_EACH {
+                let version = if choices.chance(1, 2) { Version::V5 } else { Version::V311 };
+                clients.push(Client::new((person, client), version));
+            }
+        }
+        clients.push(Client::new((ROOT, 0), Version::V5));
+        let mut sim = Self {
+            choices,
+            world: World::new(shards, limits, seed),
+            judge: Judge::new(setup),
+            trace: Trace::default(),
+            clients,
+            links: BTreeMap::new(),
+            ids: HashMap::new(),
+            next_link: 0,
+            next_number: 0,
+            rights: vec![Rights::default(); PEOPLE],
+            epochs: vec![1; PEOPLE],
+            mutation,
+            crashes: 0,
+        };
+        for person in 0..PEOPLE {
+            sim.set_rights(person, all_rights());
+        }
+        for shard in 0..shards {
+            sim.tell_rights(shard);
+        }
+        sim
+    }
+
+    pub(crate) fn run(mut self, steps: usize) -> Outcome {
+        for _ in 0..steps {
+            if self.choices.are_over() || self.judge.violation().is_some() {
+                break;
+            }
+            self.step();
+        }
+        if self.judge.violation().is_none() {
+            self.finish();
+        }
+        let (deliveries, acknowledged) = self.judge.deliveries();
+        Outcome {
+            violation: self.judge.violation().cloned(),
+            trace_hash: self.trace.hash(),
+            messages: self.judge.messages(),
+            deliveries,
+            acknowledged,
+            crashes: self.crashes,
+            trace: self.trace.into_lines(),
+        }
+    }
+
+    fn step(&mut self) {
+        let links = || self.links.values();
+        let between = self.world.between.iter().flatten().any(|it| !it.is_empty());
+        let possible = [
+            (100, links().any(Link::has_input)),
+            (100, links().any(Link::has_output)),
+            (100, links().any(Link::is_readable)),
+            (60, between),
+            (30, !self.world.pending.is_empty() && !self.world.is_disk_failing),
+            (30, !self.world.committed.is_empty()),
+            (20, true),
+            (20, self.world.untold.contains(&true)),
+            (120, true),
+            (6, true),
+            (6, true),
+            (1, true),
+            (1, true),
+        ];
+        let weights = possible.map(|(weight, is_possible)| if is_possible { weight } else { 0 });
+        match self.choices.weighted(&weights) {
+            0 => self.step_up(),
+            1 => self.step_flush(),
+            2 => self.step_read(),
+            3 => self.step_between(),
+            4 => self.step_disk(),
+            5 => self.step_committed(),
+            6 => self.step_time(),
+            7 => self.step_tell(),
+            8 => self.step_client(),
+            9 => self.step_fault(),
+            10 => self.step_rights(),
+            11 => self.step_crash(),
+            _ => self.step_storage(),
+        }
+        self.check_limits();
+    }
+
+    /// One of the links for which this holds.
+    pub(crate) fn any_link(&mut self, fits: impl Fn(&Link) -> bool) -> Option<usize> {
+        let fitting: Vec<_> =
+            self.links.iter().filter(|(_, it)| fits(it)).map(|(it, _)| *it).collect();
+        (!fitting.is_empty()).then(|| self.choices.pick(&fitting))
+    }
+
+    pub(crate) fn is_mutated(&mut self, mutation: Mutation, one_in: usize) -> bool {
+        self.mutation == Some(mutation) && self.choices.chance(1, one_in)
+    }
+
+    fn step_between(&mut self) {
+        let between = &self.world.between;
+        let all = (0..between.len()).flat_map(|from| (0..between.len()).map(move |to| (from, to)));
+        let ways: Vec<_> = all.filter(|(from, to)| !between[*from][*to].is_empty()).collect();
+        if ways.is_empty() {
+            return;
+        }
+        let (from, to) = self.choices.pick(&ways);
+        self.deliver_between(from, to);
+    }
+
+    pub(crate) fn deliver_between(&mut self, from: usize, to: usize) {
+        if self.is_mutated(Mutation::SwapForwards, 2) && self.world.between[from][to].len() > 1 {
+            self.world.between[from][to].swap(0, 1);
+        }
+        let Some(message) = self.world.between[from][to].pop_front() else { return };
+        self.trace.note(format!("shard {to} takes from {from}"));
+        if self.is_mutated(Mutation::LoseForward, 3) {
+            return;
+        }
+        let now = self.world.at();
+        self.world.engines[to].handle_message(message, now);
+        self.pump(to);
+    }
+
+    fn step_disk(&mut self) {
+        let most = self.world.pending.len();
+        if most > 0 && !self.world.is_disk_failing {
+            let groups = 1 + self.choices.below(most);
+            self.write_disk(groups);
+        }
+    }
+
+    pub(crate) fn write_disk(&mut self, groups: usize) {
+        self.trace.note(format!("disk takes {groups} groups"));
+        for shard in self.world.write_disk(groups) {
+            self.judge.make_durable(shard);
+        }
+    }
+
+    pub(crate) fn step_committed(&mut self) {
+        if self.is_mutated(Mutation::CommitEarly, 2) {
+            for (shard, number, _) in &self.world.pending {
+                self.world.engines[*shard].committed(*number);
+            }
+            self.pump_all();
+        }
+        let Some((shard, number)) = self.world.committed.pop_front() else { return };
+        self.trace.note(format!("shard {shard} learns of commit {number}"));
+        self.world.engines[shard].committed(number);
+        self.pump(shard);
+    }
+
+    fn step_time(&mut self) {
+        let next = self.next_timeout();
+        let step = match self.choices.weighted(&[6, 2, 1, 1]) {
+            0 => 1 + u64::try_from(self.choices.below(20)).unwrap_or(0),
+            1 => next.map_or(10, |at| at.saturating_sub(self.world.now)).min(3_000),
+            2 => 1_000,
+            _ => 4_000,
+        };
+        self.world.now += step;
+        self.trace.note(format!("time {}", self.world.now));
+        self.pass_time();
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<u64> {
+        self.world.engines.iter().filter_map(broker::Engine::next_timeout).map(|at| at.0).min()
+    }
+
+    pub(crate) fn pass_time(&mut self) {
+        let (at, now) = (self.world.at(), self.world.now);
+        for shard in 0..self.world.shards() {
+            self.world.engines[shard].handle_timeout(at);
+            self.judge.pass_time(shard, now);
+            self.pump(shard);
+        }
+    }
+
+    fn step_tell(&mut self) {
+        let untold = (0..self.world.shards()).find(|it| self.world.untold[*it]);
+        if let Some(shard) = untold {
+            self.tell_rights(shard);
+        }
+    }
+
+    pub(crate) fn tell_rights(&mut self, shard: usize) {
+        self.trace.note(format!("shard {shard} is told of rights"));
+        self.world.untold[shard] = false;
+        let at = self.world.at();
+        self.world.engines[shard].policy_changed(at);
+        self.judge.tell_shard(shard, self.world.now);
+        self.pump(shard);
+    }
+
+    pub(crate) fn set_rights(&mut self, person: usize, rights: Rights) {
+        self.trace.note(format!("rights of {person}: {rights:?}"));
+        if self.mutation != Some(Mutation::HideRights) || self.world.now == 1_000_000 {
+            self.world.put_rights(person, &rights, self.epochs[person]);
+        }
+        self.judge.change_rights(person, rights.clone());
+        self.rights[person] = rights;
+    }
+
+    fn check_limits(&mut self) {
+        let limits = self.world.hub.limits();
+        let shrink = usize::from(self.mutation == Some(Mutation::ShrinkLimits)) * 4;
+        let queued_max = limits.queue_messages_max.min(5) - shrink.min(4);
+        let is_small = limits.queue_messages_max <= 5 || shrink > 0;
+        let (in_flight_max, output_max) = (limits.in_flight_max.get(), limits.outbox_bytes_max);
+        let retained_max = limits.retained_messages_max;
+        let mut wrong = None;
+        for engine in &self.world.engines {
+            for view in engine.clients() {
+                if is_small && view.queued > queued_max {
+                    wrong = Some(format!("{} messages queued", view.queued));
+                }
+                if view.in_flight > usize::from(in_flight_max) + WINDOW_SPARE {
+                    wrong = Some(format!("{} messages in flight", view.in_flight));
+                }
+            }
+        }
+        for ((shard, id), _) in self.ids.iter() {
+            let length = self.world.engines[*shard].output(*id).len();
+            if length > output_max + OUTPUT_SPARE {
+                wrong = Some(format!("{length} bytes of output"));
+            }
+        }
+        if self.world.hub.retained_usage().0 > retained_max {
+            wrong = Some("too many retained messages".to_owned());
+        }
+        if let Some(text) = wrong {
+            self.judge.accuse(Check::Limit, text);
+        }
+    }
+}
+
+/// Clients of each person but the last.
+const CLIENTS_EACH: usize = 3;
+/// Exchanges of former connections, which do not count against the window of this one.
+const WINDOW_SPARE: usize = 64;
+/// Acknowledgements and the like, which no limit stops.
+const OUTPUT_SPARE: usize = 2_000;

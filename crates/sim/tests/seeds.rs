@@ -1,0 +1,56 @@
+//! Some thousand seeds, each a world of its own. A failure prints its seed: `cargo xtask sim --seed N` shows the whole way.
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
+use std::ops::Range;
+
+/// Runs all seeds; together they must have done enough to mean something.
+fn check(seeds: Range<u64>) {
+    let (mut deliveries, mut acknowledged, mut crashes) = (0, 0, 0);
+    for seed in seeds.clone() {
+        let outcome = sim::run(seed, sim::STEPS, None);
+        assert!(outcome.violation.is_none(), "seed {seed}:\n{}", outcome.report());
+        deliveries += outcome.deliveries;
+        acknowledged += outcome.acknowledged;
+        crashes += outcome.crashes;
+    }
+    assert!(deliveries > 8 * (seeds.end - seeds.start), "{deliveries} deliveries");
+    assert!(acknowledged > seeds.clone().count(), "{acknowledged} acknowledged");
+    assert!(crashes > seeds.count() / 2, "{crashes} crashes");
+}
+
+#[test]
+fn the_first_quarter_of_the_seeds_holds() {
+    check(0..600);
+}
+
+#[test]
+fn the_second_quarter_of_the_seeds_holds() {
+    check(600..1200);
+}
+
+#[test]
+fn the_third_quarter_of_the_seeds_holds() {
+    check(1200..1800);
+}
+
+#[test]
+fn the_last_quarter_of_the_seeds_holds() {
+    check(1800..2400);
+}
+
+#[test]
+fn the_same_seed_does_the_same_to_the_last_byte_and_another_does_something_else() {
+    for seed in 0..20 {
+        let (one, other) = (sim::run(seed, sim::STEPS, None), sim::run(seed, sim::STEPS, None));
+        assert_eq!(one, other, "seed {seed}");
+        assert_ne!(one.trace_hash, sim::run(seed + 20, sim::STEPS, None).trace_hash);
+    }
+}
+
+#[test]
+fn a_failure_shows_the_way_to_it_and_what_was_wrong() {
+    let broken = sim::run(0, sim::STEPS, Some(sim::Mutation::FlipSessionPresent));
+    let report = broken.report();
+    assert!(report.contains("is written") && report.contains("Session: "), "{report}");
+    assert!(report.lines().count() < 60, "short");
+}

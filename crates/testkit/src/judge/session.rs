@@ -1,0 +1,141 @@
+//! One session as the standard has it: subscriptions, exchanges under way, a will.
+
+use std::collections::BTreeMap;
+
+use super::matching::{matches, share};
+
+/// What is known of a session of one person and client.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Never used for another session.
+    pub(super) serial: u64,
+    pub(super) shard: usize,
+    pub(super) connection: Option<usize>,
+    pub(super) connections: u32,
+    /// Seconds it outlives its connection; `u32::MAX`: for ever.
+    pub(super) expiry_s: u32,
+    /// It ends between these two.
+    pub(super) ends: Option<(u64, u64)>,
+    /// A crash now may undo that it knows when it went offline.
+    pub(super) is_end_unsure: bool,
+    /// Perhaps it is not there.
+    pub(super) is_maybe: bool,
+    /// What it holds is not known.
+    pub(super) is_muddled: bool,
+    /// A crash now may undo how it began, or that its client went.
+    pub(super) is_unsure: bool,
+    /// It was one that outlives its connection at some time.
+    pub(super) was_lasting: bool,
+    /// A client of it once took small packets only.
+    pub(super) is_small: bool,
+    /// The broker said that it dropped messages for it.
+    pub(super) is_dropped_for: bool,
+    pub(super) crashes: u32,
+    pub(super) subscriptions: BTreeMap<String, Subscription>,
+    pub(super) outbound: BTreeMap<u16, Exchange>,
+    pub(super) will: Option<Will>,
+    /// The last number by writer, topic, QoS as published and as delivered.
+    pub(super) last: BTreeMap<(u64, String, u8, u8), u32>,
+}
+
+/// One subscription.
+#[derive(Clone, Debug)]
+pub(super) struct Subscription {
+    /// It is in force without a doubt since then; `None`: perhaps it is.
+    pub(super) since: Option<u64>,
+    /// When it was asked for first.
+    pub(super) asked: u64,
+    /// The least QoS that it may have been granted.
+    pub(super) qos_least: u8,
+    pub(super) qos_max: u8,
+    pub(super) is_no_local: bool,
+    pub(super) keeps_retain: bool,
+    /// A crash cannot take back how it is now.
+    pub(super) is_confirmed: bool,
+    /// It was given up, and only a crash could bring it back.
+    pub(super) is_gone: bool,
+}
+
+/// A message under way to the client at QoS 1 or 2.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    pub(super) number: u32,
+    pub(super) qos: u8,
+    /// PUBREC was taken.
+    pub(super) is_released: bool,
+    /// The connection it was last sent on.
+    pub(super) connection: usize,
+    /// The broker has crashed since.
+    pub(super) is_crashed: bool,
+    /// An acknowledgement of it was perhaps not taken: it may be over or not.
+    pub(super) is_doubtful: bool,
+    /// The reader was not allowed to read it at some time since, or cannot take it.
+    pub(super) is_withdrawn: bool,
+}
+
+/// The will of a session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Will {
+    pub(super) number: u32,
+    pub(super) delay_s: u32,
+    /// When it is sent; `None`: the connection lives.
+    pub(super) due: Option<u64>,
+    /// The version of the rights it was taken under.
+    pub(super) version: u64,
+}
+
+impl Session {
+    pub(super) fn new(serial: u64, shard: usize) -> Self {
+        Self {
+            serial,
+            shard,
+            connection: None,
+            connections: 0,
+            expiry_s: 0,
+            ends: None,
+            is_end_unsure: false,
+            is_maybe: false,
+            is_muddled: false,
+            is_unsure: true,
+            was_lasting: false,
+            is_small: false,
+            is_dropped_for: false,
+            crashes: 0,
+            subscriptions: BTreeMap::new(),
+            outbound: BTreeMap::new(),
+            will: None,
+            last: BTreeMap::new(),
+        }
+    }
+
+    /// What it perhaps has that matches: by its own subscriptions, or by those in groups.
+    pub(super) fn matching(&self, topic: &str) -> impl Iterator<Item = (&str, &Subscription)> {
+        let fits = move |text: &str| matches(share(text).1, topic);
+        let all = self.subscriptions.iter().filter(move |(text, it)| !it.is_gone && fits(text));
+        all.map(|(text, it)| (text.as_str(), it))
+    }
+
+    /// It goes on after a crash: what was not confirmed may be so or otherwise.
+    pub(super) fn survive_crash(&mut self) {
+        self.crashes += 1;
+        self.connection = None;
+        self.subscriptions.retain(|_, it| !(it.is_gone && it.is_confirmed));
+        for it in self.subscriptions.values_mut().filter(|it| !it.is_confirmed) {
+            it.since = None;
+            it.is_gone = false;
+        }
+        self.outbound.values_mut().for_each(|it| it.is_crashed = true);
+        if self.is_unsure {
+            self.is_muddled = true;
+            self.is_maybe = true;
+            self.subscriptions.values_mut().for_each(|it| it.since = None);
+        }
+    }
+
+    pub(super) fn confirm(&mut self) {
+        self.is_unsure = false;
+        self.is_end_unsure = false;
+        self.subscriptions.retain(|_, it| !it.is_gone);
+        self.subscriptions.values_mut().for_each(|it| it.is_confirmed = true);
+    }
+}

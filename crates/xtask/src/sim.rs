@@ -1,0 +1,9 @@
+//! `cargo xtask sim`: the simulation, for one seed with its whole trace, or for many.
+
+use crate::programs;
+
+/// Runs the simulation with these arguments: `--seed N` or `--seeds A..B`.
+pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    let command = [&["run", "--quiet", "--release", "-p", "sim", "--"], arguments].concat();
+    programs::run("cargo", &command)
+}

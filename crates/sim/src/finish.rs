@@ -8,6 +8,7 @@ use crate::mutation::Mutation;
 use crate::people::{PEOPLE, ROOT, TOPICS, all_rights};
 use crate::run::Sim;
 use crate::setting::LASTING_S;
+use crate::world::World;
 
 impl Sim {
     pub(crate) fn finish(&mut self) {
@@ -173,8 +174,18 @@ impl Sim {
             self.leave(number);
             self.calm_down();
         }
+        self.check_leftovers(World::leftovers);
+        // Who published where is remembered for a day and an hour.
+        for _ in 0..=REMEMBERED_HOURS {
+            self.world.now += HOUR_MS;
+            self.pass_time();
+        }
+        self.check_leftovers(World::timer_left);
+    }
+
+    fn check_leftovers(&mut self, left: fn(&World) -> Option<String>) {
         if self.judge.violation().is_none()
-            && let Some(left) = self.world.leftovers()
+            && let Some(left) = left(&self.world)
         {
             self.judge.accuse(Check::Leftover, left);
         }
@@ -190,5 +201,7 @@ impl Sim {
     }
 }
 
+const HOUR_MS: u64 = 3_600_000;
+const REMEMBERED_HOURS: u64 = 26;
 /// Far more rounds than any run needs.
 const ROUNDS_MAX: usize = 2_000;

@@ -114,7 +114,12 @@ fn parse(first: u8, body: &mut Body<'_>) -> Result<Packet, String> {
             let (flags, code) = (body.byte()?, body.byte()?);
             must(flags <= 1, || format!("reserved CONNACK flags {flags:#x}"))?;
             must(code == 0 || flags == 0, || "a session with a refusal".to_owned())?;
-            let properties = body.properties(CONNACK_MAY)?;
+            // A client of a version that nobody knows is told so in the form of the older ones.
+            let may_lack = code == UNACCEPTABLE_VERSION;
+            let properties = match may_lack {
+                true => body.last_properties(CONNACK_MAY)?,
+                false => body.properties(CONNACK_MAY)?,
+            };
             Packet::ConnAck { session_present: flags == 1, code, properties }
         }
         3 => parse_publish(first, body)?,
@@ -256,6 +261,8 @@ impl Body<'_> {
     }
 }
 
+/// The return code of 3.1.1; in 5.0 it means nothing.
+const UNACCEPTABLE_VERSION: u8 = 1;
 /// 3.2.2.3, 3.3.2.3, 3.4.2.2 and its like, 3.14.2.2.
 const CONNACK_MAY: &[u8] = &[17, 18, 19, 21, 22, 26, 28, 31, 33, 34, 36, 37, 38, 39, 40, 41, 42];
 const PUBLISH_MAY: &[u8] = &[1, 2, 3, 8, 9, 11, 35, 38];

@@ -1,4 +1,4 @@
-//! `sim --seed N`, `sim --seeds A..B`: see `cargo xtask sim`.
+//! `sim --seed N`, `sim --seeds A..B`, `sim --bytes FILE` (what the fuzz target `session` found): see `cargo xtask sim`.
 #![allow(clippy::print_stdout, reason = "it is what the command is for")]
 
 use std::ops::Range;
@@ -16,8 +16,25 @@ fn main() -> ExitCode {
             Some(seeds) => run(seeds, false),
             None => usage(),
         },
+        ["--bytes", file] => match std::fs::read(file) {
+            Ok(bytes) => tell(&sim::run_bytes(&bytes)),
+            Err(error) => {
+                eprintln!("cannot read `{file}`: {error}");
+                ExitCode::FAILURE
+            }
+        },
         _ => usage(),
     }
+}
+
+/// Says all that happened, and what of it must not.
+fn tell(outcome: &sim::Outcome) -> ExitCode {
+    println!("{}", outcome.trace.join("\n"));
+    if outcome.violation.is_none() {
+        return ExitCode::SUCCESS;
+    }
+    println!("{}", outcome.report());
+    ExitCode::FAILURE
 }
 
 fn parse(range: &str) -> Option<Range<u64>> {
@@ -26,7 +43,7 @@ fn parse(range: &str) -> Option<Range<u64>> {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: sim --seed N | --seeds A..B");
+    eprintln!("usage: sim --seed N | --seeds A..B | --bytes FILE");
     ExitCode::FAILURE
 }
 

@@ -1,6 +1,6 @@
 //! The project's own commands:
 //! `cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] |
-//! sim --seed N | sim --seeds A..B | bench [--seconds N] | overload [--seconds N]`.
+//! sim --seed N | sim --seeds A..B | sim --bytes FILE | bench [--seconds N] | overload [--seconds N]`.
 
 mod bench;
 mod ci;
@@ -54,7 +54,7 @@ fn run(words: &[&str]) -> anyhow::Result<()> {
         }
         _ => bail!(
             "usage: cargo xtask ci | tidy | instructions | fuzz [--seconds N] | crash [--rounds N] | \
-             sim --seed N | sim --seeds A..B | bench [--seconds N] | overload [--seconds N]"
+             sim --seed N | sim --seeds A..B | sim --bytes FILE | bench [--seconds N] | overload [--seconds N]"
         ),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::programs;
 
-/// Runs the simulation with these arguments: `--seed N` or `--seeds A..B`.
+/// Runs the simulation with these arguments: `--seed N`, `--seeds A..B` or `--bytes FILE`.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     let command = [&["run", "--quiet", "--release", "-p", "sim", "--"], arguments].concat();
     programs::run("cargo", &command)

@@ -40,10 +40,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let pki = certificates::open(&config.pki, data_dir.path()).await?;
     let admin = open_admin(&config, &data_dir, &pki).await?;
 
-    let limits =
-        Limits { persistence: config.server.durability.persistence(), ..config.broker.clone() };
-    let hub =
-        Hub::of_run(admin.run(), Arc::clone(admin.policy()), shard_count(&config), limits, seed());
+    let hub = open_hub(&config, &admin);
     let metrics = Arc::new(Metrics::default());
     let pulses: Arc<[Pulse]> = (0..hub.shards()).map(|_| Pulse::default()).collect();
     let watched = Watched {
@@ -93,8 +90,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     log_start(&config, &data_dir, &hub, &entrances);
     let ready = entrances.ready_line();
     let inboxes = Arc::clone(&shards.inboxes);
-    let refusals = admin.clone();
-    let accounts = admin.clone();
+    let books = admin.clone();
     let front = Arc::new(Front { intake, admin, pki, hub, inboxes, metrics });
     for (listener, door) in entrances.open(&config, &router, &http_places) {
         tasks.spawn(listener.accept(door, Arc::clone(&front)));
@@ -105,18 +101,29 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     tracing::info!("stopping");
     // Ends accepting and the API; then the clients get their last bytes.
     tasks.shutdown().await;
-    accounts.write_down_uses().await;
+    end(shards, stop, &books).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Ends the shards, and writes down what is only in memory yet.
+async fn end(shards: Shards, mut stop: StopSignals, books: &Admin) {
+    books.write_down_uses().await;
     let stopping = tokio::task::spawn_blocking(move || shards.stop());
     tokio::select! {
         _ = stopping => {}
         // Asked twice, it is meant at once.
         () = stop.wait() => {}
     }
-    if let Err(error) = refusals.write_refusals().await {
+    if let Err(error) = books.write_refusals().await {
         tracing::error!(%error, "the last refusals could not be written");
     }
-    tracing::info!("stopped");
-    Ok(())
+}
+
+fn open_hub(config: &Config, admin: &Admin) -> Arc<Hub> {
+    let limits =
+        Limits { persistence: config.server.durability.persistence(), ..config.broker.clone() };
+    Hub::of_run(admin.run(), Arc::clone(admin.policy()), shard_count(config), limits, seed())
 }
 
 async fn open_admin(

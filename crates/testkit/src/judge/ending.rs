@@ -147,7 +147,10 @@ impl Judge {
     fn send_will(&mut self, who: (usize, usize)) {
         let Some(session) = self.sessions.get_mut(&who) else { return };
         let Some(will) = session.will.take() else { return };
-        let (is_muddled, is_maybe) = (session.is_muddled, session.is_maybe);
+        // A change that ends the connection ends it when the shard takes it in: with the next bytes of anybody, perhaps, and
+        // so before what they ask for.
+        let is_unsure_when = self.history.changed_since(who.0, self.history.known(session.shard));
+        let (is_muddled, is_maybe) = (session.is_muddled || is_unsure_when, session.is_maybe);
         let Some(message) = self.messages.get_mut(&will.number) else { return };
         if message.forbidden.take().is_none() {
             message.is_doubtful = true;

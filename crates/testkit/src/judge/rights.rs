@@ -94,6 +94,11 @@ impl History {
         self.since(who, version).all(holds)
     }
 
+    /// Whether a person's rights are of a later version.
+    pub(super) fn changed_since(&self, person: usize, version: u64) -> bool {
+        self.people[person].last().is_some_and(|(number, _)| *number > version)
+    }
+
     /// A person's rights in that version and all since.
     pub(super) fn since(&self, person: usize, version: u64) -> impl Iterator<Item = &Rights> {
         let versions = &self.people[person];

@@ -15,19 +15,19 @@ use crate::error::AdminError;
 pub struct PublishBudgetModel {
     /// Messages a second in the long run; absent is no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 4_294_967_295_i64)]
     pub messages_per_second: Option<u32>,
     /// Messages that may come at once after a time of silence; as many as a second's if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 4_294_967_295_i64)]
     pub messages_burst: Option<u32>,
     /// Bytes (topic, properties and payload) a second in the long run; absent is no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 4_294_967_295_i64)]
     pub bytes_per_second: Option<u32>,
     /// Bytes that may come at once after a time of silence; as many as a second's if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 4_294_967_295_i64)]
     pub bytes_burst: Option<u32>,
 }
 

@@ -71,7 +71,7 @@ pub struct PolicyOptions {
 
 /// What a policy file has changed, or would change.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PolicyOutcome {
     /// Whether it was only asked for.
     pub dry_run: bool,

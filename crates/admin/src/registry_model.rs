@@ -15,6 +15,7 @@ use crate::secret::Secret;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Registration {
     /// The user that it wants to be; the same rule as for any user.
+    #[schema(min_length = 3, max_length = 255, pattern = "^[A-Za-z0-9_][A-Za-z0-9_.@-]*$")]
     pub username: String,
     /// The password that it wants to log in by. Kept as a hash; by it the client is known when it asks again.
     #[serde(default)]

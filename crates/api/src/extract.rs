@@ -44,7 +44,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// A JSON body, or none at all: then what is the default.
+/// A JSON body, or none at all, which may be written `null`: then what is the default.
 #[derive(Debug)]
 pub(crate) struct OptionalBody<T>(pub(crate) T);
 
@@ -57,6 +57,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalB
         let bytes = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
         match (bytes.trim_ascii().is_empty(), is_json) {
             (true, _) if is_json || !is_named => Ok(OptionalBody(T::default())),
+            (_, true) if bytes.trim_ascii() == b"null" => Ok(OptionalBody(T::default())),
             (_, true) => parse(&bytes).map(OptionalBody),
             (_, false) => Err(not_json()),
         }

@@ -35,7 +35,9 @@ fn schemathesis_finds_nothing_that_the_document_does_not_say() {
     command.args(["--seed", "1", "--no-shrink", "--continue-on-failure"]);
     let ran = run_real(&mut command, Duration::from_secs(300));
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    assert!(ran.stdout.contains("Tested: 4"), "some forty operations: {}", ran.stdout);
+    let tested = ran.stdout.split("Tested: ").nth(1).and_then(|rest| rest.lines().next());
+    let tested: usize = tested.and_then(|count| count.trim().parse().ok()).unwrap_or(0);
+    assert!(tested >= 40, "{tested} operations: {}", ran.stdout);
     // It has been in the middle of all that, and nothing has come of it.
     let reply = broker.request("GET", "/api/users?username%5Beq%5D=boss", None).body;
     assert_eq!(reply["items"][0]["enabled"], json!(true), "{reply}");

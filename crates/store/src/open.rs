@@ -21,7 +21,8 @@ pub struct Store {
     /// Sees what is committed, and writes nothing.
     pub(crate) readers: SqlitePool,
     pub(crate) file: Arc<Path>,
-    _lock: Arc<File>,
+    /// Held until the store is closed, or nobody has it any more.
+    lock: Arc<File>,
 }
 
 impl Store {
@@ -43,16 +44,20 @@ impl Store {
         let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(
             connect_options(&file).create_if_missing(false).pragma("query_only", "ON"),
         );
-        let store = Store { pool, readers, file: file.into(), _lock: Arc::new(lock) };
+        let store = Store { pool, readers, file: file.into(), lock: Arc::new(lock) };
         store.check_integrity().await?;
         store.migrate().await?;
         Ok(store)
     }
 
-    /// Ends the use of the file; what was confirmed is on disk with or without this.
+    /// Ends the use of the file, for all who have the store; what was confirmed is on disk with or without this.
     pub async fn close(&self) {
         self.readers.close().await;
         self.pool.close().await;
+        if let Err(error) = self.lock.unlock() {
+            // It ends with the process at the latest.
+            tracing::debug!(%error, "the data directory stays locked");
+        }
     }
 
     /// The database file.

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use topic::{Bindings, Level, Pattern, TopicFilter};
 
 use crate::permission::Action;
-use crate::rules::RuleSet;
+use crate::rules::Rules;
 use crate::{Context, Effect, Permission, PublishPrefix, Rights};
 
 /// Somebody who gives rights away, and can give no more than it has.
@@ -33,7 +33,7 @@ impl Rights {
     #[must_use]
     pub fn grantor(&self) -> Grantor<'_> {
         let mut client_denies = Vec::new();
-        for permission in self.rule_sets().flat_map(RuleSet::permissions) {
+        for permission in self.rule_sets().flat_map(Rules::permissions) {
             let pattern = permission.resource.pattern();
             let is_of_client = pattern.levels().any(|level| level == Level::ClientId);
             if permission.effect == Effect::Deny

@@ -1,7 +1,7 @@
 //! The one decision. Permits and explanations both come from here, so they cannot differ.
 
 use crate::permission::Action;
-use crate::rules::{Places, RuleSet};
+use crate::rules::{Places, Rules};
 use crate::{CompiledRole, CompiledUser, Context, Effect, Permission};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -143,7 +143,7 @@ impl<'r> Rulebook<'r> {
 
     fn search_in(
         &self,
-        rules: &'r RuleSet,
+        rules: Rules<'r>,
         question: Question<'_>,
         (effect, extent): (Effect, Extent),
         found: &mut dyn FnMut(&'r Permission) -> ControlFlow<Witness<'r>>,

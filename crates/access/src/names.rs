@@ -1,5 +1,6 @@
 //! The names that people give: of users, of roles, and the prefix a user publishes under.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 use topic::{TopicError, TopicName};
@@ -107,6 +108,13 @@ fn is_name_character(character: char) -> bool {
 
 macro_rules! text_like {
     ($($name:ident),*) => {$(
+        /// Equal, ordered and hashed as its text.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
                 &self.0

@@ -1,7 +1,7 @@
 //! The compiled snapshot of all users, roles and permissions.
 
 use crate::index::Index;
-use crate::rules::RuleSet;
+use crate::rules::{LazyRules, Rules};
 use crate::{
     Authenticated, GrantTypes, Lapse, Permission, PublishBudget, PublishPrefix, Rights, Role,
     RoleId, RoleName, User, UserId, UserName,
@@ -24,6 +24,8 @@ pub enum PolicyChange {
     /// Adds a user, or replaces the one with the same id. A user of another id that has the name is
     /// removed: a name means one user.
     PutUser(User),
+    /// As [`PolicyChange::PutUser`], with a user that is shared with whoever made it.
+    PutCompiled(Arc<CompiledUser>),
     /// Removes a user, if there is one.
     RemoveUser(UserId),
     /// Adds a role, or replaces the one with the same id.
@@ -38,9 +40,9 @@ impl Policy {
     pub fn empty() -> Self {
         Policy {
             generation: 0,
-            users: Index::new(|user| &user.id),
-            user_names: Index::new(|user| user.name.as_str()),
-            roles: Index::new(|role| &role.id),
+            users: Index::new(|user| &user.user.id),
+            user_names: Index::new(|user| user.user.name.as_str()),
+            roles: Index::new(|role| &role.role.id),
         }
     }
 
@@ -62,10 +64,11 @@ impl Policy {
         next.generation += 1;
         for change in changes {
             match change {
-                PolicyChange::PutUser(user) => next.put_user(Arc::new(CompiledUser::compile(user))),
+                PolicyChange::PutUser(user) => next.put_user(Arc::new(CompiledUser::new(user))),
+                PolicyChange::PutCompiled(user) => next.put_user(user),
                 PolicyChange::RemoveUser(id) => next.remove_user(id),
                 PolicyChange::PutRole(role) => {
-                    next.roles.put(Arc::new(CompiledRole::compile(role)));
+                    next.roles.put(Arc::new(CompiledRole::new(role)));
                 }
                 PolicyChange::RemoveRole(id) => {
                     next.roles.remove(&id);
@@ -119,8 +122,9 @@ impl Policy {
     /// none, as in HTTP). `None` means the user is gone or disabled, and may do nothing.
     #[must_use]
     pub fn rights(&self, user: UserId, client_id: &str) -> Option<Rights> {
-        let user = self.users.get(&user).filter(|user| user.enabled)?;
-        let roles = user.roles.iter().filter_map(|id| self.roles.get(id)).map(Arc::clone).collect();
+        let user = self.users.get(&user).filter(|user| user.is_enabled())?;
+        let roles =
+            user.roles().iter().filter_map(|id| self.roles.get(id)).map(Arc::clone).collect();
         Some(Rights::new(Arc::clone(user), roles, client_id))
     }
 
@@ -132,21 +136,21 @@ impl Policy {
 
     fn put_user(&mut self, user: Arc<CompiledUser>) {
         if let Some(former) = self.users.put(Arc::clone(&user))
-            && former.name != user.name
+            && former.name() != user.name()
         {
-            self.user_names.remove(former.name.as_str());
+            self.user_names.remove(former.name().as_str());
         }
-        let id = user.id;
+        let id = user.id();
         if let Some(namesake) = self.user_names.put(user)
-            && namesake.id != id
+            && namesake.id() != id
         {
-            self.users.remove(&namesake.id);
+            self.users.remove(&namesake.id());
         }
     }
 
     fn remove_user(&mut self, id: UserId) {
         if let Some(user) = self.users.remove(&id) {
-            self.user_names.remove(user.name.as_str());
+            self.user_names.remove(user.name().as_str());
         }
     }
 }
@@ -154,140 +158,121 @@ impl Policy {
 /// A user, compiled.
 #[derive(Debug)]
 pub struct CompiledUser {
-    id: UserId,
-    name: UserName,
-    publish_prefix: Option<PublishPrefix>,
-    roles: Box<[RoleId]>,
-    rules: Option<Box<RuleSet>>,
-    /// `None`: no bound, as with most.
-    publish_budget: Option<Box<PublishBudget>>,
-    credential_epoch: u64,
-    grants: GrantTypes,
-    enabled: bool,
+    user: User,
+    rules: LazyRules,
 }
 
 impl CompiledUser {
-    fn compile(user: User) -> Self {
-        CompiledUser {
-            id: user.id,
-            name: user.name,
-            publish_prefix: user.publish_prefix,
-            roles: user.roles.into(),
-            rules: RuleSet::compile(user.permissions),
-            publish_budget: boxed(user.publish_budget),
-            credential_epoch: user.credential_epoch,
-            grants: user.grants,
-            enabled: user.enabled,
-        }
+    /// Compiles.
+    #[must_use]
+    pub fn new(user: User) -> Self {
+        let rules = LazyRules::new(&user.permissions);
+        CompiledUser { user, rules }
+    }
+
+    /// What it was made of.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        &self.user
     }
 
     /// Its id.
     #[must_use]
     pub fn id(&self) -> UserId {
-        self.id
+        self.user.id
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &UserName {
-        &self.name
+        &self.user.name
     }
 
     /// What is put before every topic it publishes to.
     #[must_use]
     pub fn publish_prefix(&self) -> Option<&PublishPrefix> {
-        self.publish_prefix.as_ref()
+        self.user.publish_prefix.as_ref()
     }
 
     /// The ids of its roles.
     #[must_use]
     pub fn roles(&self) -> &[RoleId] {
-        &self.roles
+        &self.user.roles
     }
 
     /// Its own permissions.
     #[must_use]
     pub fn permissions(&self) -> &[Permission] {
-        self.rules().map_or(&[], RuleSet::permissions)
+        &self.user.permissions
     }
 
     /// How it may prove itself.
     #[must_use]
     pub fn grants(&self) -> GrantTypes {
-        self.grants
+        self.user.grants
     }
 
     /// False if it has no rights and no way in.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
-        self.enabled
+        self.user.enabled
     }
 
     /// Which of its successive secrets are the valid ones.
     #[must_use]
     pub fn credential_epoch(&self) -> u64 {
-        self.credential_epoch
+        self.user.credential_epoch
     }
 
     /// How much it may publish, before its roles narrow that.
     #[must_use]
     pub fn publish_budget(&self) -> PublishBudget {
-        self.publish_budget.as_deref().copied().unwrap_or_default()
+        self.user.publish_budget
     }
 
-    pub(crate) fn rules(&self) -> Option<&RuleSet> {
-        self.rules.as_deref()
+    pub(crate) fn rules(&self) -> Option<Rules<'_>> {
+        self.rules.of(&self.user.permissions)
     }
 }
 
 /// A role, compiled once for all who have it.
 #[derive(Debug)]
 pub struct CompiledRole {
-    id: RoleId,
-    name: RoleName,
-    rules: Option<Box<RuleSet>>,
-    publish_budget: Option<Box<PublishBudget>>,
+    role: Role,
+    rules: LazyRules,
 }
 
 impl CompiledRole {
-    fn compile(role: Role) -> Self {
-        CompiledRole {
-            id: role.id,
-            name: role.name,
-            rules: RuleSet::compile(role.permissions),
-            publish_budget: boxed(role.publish_budget),
-        }
+    fn new(role: Role) -> Self {
+        let rules = LazyRules::new(&role.permissions);
+        CompiledRole { role, rules }
     }
 
     /// Its id.
     #[must_use]
     pub fn id(&self) -> RoleId {
-        self.id
+        self.role.id
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &RoleName {
-        &self.name
+        &self.role.name
     }
 
     /// Its permissions.
     #[must_use]
     pub fn permissions(&self) -> &[Permission] {
-        self.rules().map_or(&[], RuleSet::permissions)
+        &self.role.permissions
     }
 
     /// How much each who has it may publish.
     #[must_use]
     pub fn publish_budget(&self) -> PublishBudget {
-        self.publish_budget.as_deref().copied().unwrap_or_default()
+        self.role.publish_budget
     }
 
-    pub(crate) fn rules(&self) -> Option<&RuleSet> {
-        self.rules.as_deref()
+    pub(crate) fn rules(&self) -> Option<Rules<'_>> {
+        self.rules.of(&self.role.permissions)
     }
-}
-
-fn boxed(budget: PublishBudget) -> Option<Box<PublishBudget>> {
-    (!budget.is_unbounded()).then(|| Box::new(budget))
 }

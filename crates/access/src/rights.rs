@@ -3,7 +3,7 @@
 use crate::decide::{Question, Rulebook, Subject, Thoroughness, Verdict, Witness, decide};
 use crate::permission::Action;
 use crate::resource::requested_path;
-use crate::rules::RuleSet;
+use crate::rules::Rules;
 use crate::{
     Because, CompiledRole, CompiledUser, Context, Decision, Denial, Effect, Explanation,
     HttpPermit, Operation, Policy, PublishBudget, PublishPermit, PublishPrefix, Request,
@@ -145,7 +145,7 @@ impl Rights {
     }
 
     /// The compiled permissions: own ones, then role by role.
-    pub(crate) fn rule_sets(&self) -> impl Iterator<Item = &RuleSet> {
+    pub(crate) fn rule_sets(&self) -> impl Iterator<Item = Rules<'_>> {
         let by_role = self.0.roles.iter().filter_map(|role| role.rules());
         self.0.user.rules().into_iter().chain(by_role)
     }

@@ -5,8 +5,8 @@
 mod common;
 
 use access::{
-    Context, Decision, Denial, Effect, Operation, Permission, Policy, PolicyChange, Request,
-    Rights, Role, RoleId, User, UserId, UserName,
+    CompiledUser, Context, Decision, Denial, Effect, Operation, Permission, Policy, PolicyChange,
+    Request, Rights, Role, RoleId, User, UserId, UserName,
 };
 use common::{ANNA, anna, permission, permissions, role};
 use proptest::collection::{hash_map, vec};
@@ -237,18 +237,23 @@ proptest! {
 }
 
 fn change() -> impl Strategy<Value = PolicyChange> {
-    let user = (1..6_u128, 1..6_u128, vec(1..5_u128, 0..3), rules(), prop::bool::weighted(0.8));
     prop_oneof![
-        3 => user.prop_map(|(id, name, roles, rules, enabled)| PolicyChange::PutUser(User {
-            id: UserId(Uuid::from_u128(id)),
-            name: UserName::parse(&format!("user-{name}")).unwrap(),
-            enabled,
-            ..anna(&roles, rules)
-        })),
+        2 => user().prop_map(PolicyChange::PutUser),
+        1 => user().prop_map(|user| PolicyChange::PutCompiled(CompiledUser::new(user).into())),
         1 => (1..6_u128).prop_map(|id| PolicyChange::RemoveUser(UserId(Uuid::from_u128(id)))),
         2 => (1..5_u128, rules()).prop_map(|(id, rules)| PolicyChange::PutRole(role(id, rules))),
         1 => (1..5_u128).prop_map(|id| PolicyChange::RemoveRole(RoleId(Uuid::from_u128(id)))),
     ]
+}
+
+fn user() -> impl Strategy<Value = User> {
+    let user = (1..6_u128, 1..6_u128, vec(1..5_u128, 0..3), rules(), prop::bool::weighted(0.8));
+    user.prop_map(|(id, name, roles, rules, enabled)| User {
+        id: UserId(Uuid::from_u128(id)),
+        name: UserName::parse(&format!("user-{name}")).unwrap(),
+        enabled,
+        ..anna(&roles, rules)
+    })
 }
 
 /// The same, kept as plain lists.
@@ -261,14 +266,17 @@ struct Store {
 impl Store {
     fn apply(&mut self, change: PolicyChange) {
         match change {
-            PolicyChange::PutUser(user) => {
-                self.users.retain(|_, other| other.name != user.name);
-                self.users.insert(user.id, user);
-            }
+            PolicyChange::PutUser(user) => self.put(user),
+            PolicyChange::PutCompiled(user) => self.put(user.user().clone()),
             PolicyChange::RemoveUser(id) => drop(self.users.remove(&id)),
             PolicyChange::PutRole(role) => drop(self.roles.insert(role.id, role)),
             PolicyChange::RemoveRole(id) => drop(self.roles.remove(&id)),
         }
+    }
+
+    fn put(&mut self, user: User) {
+        self.users.retain(|_, other| other.name != user.name);
+        self.users.insert(user.id, user);
     }
 
     fn compile(&self) -> Policy {

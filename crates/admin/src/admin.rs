@@ -9,7 +9,7 @@ use access::{Policy, PolicyChange, UserId};
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 use pki::Pki;
-use store::{Change, PasswordHash, Store};
+use store::{Change, Contents, PasswordHash, Reading, Store};
 use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 
 use crate::audit;
@@ -90,31 +90,21 @@ impl Admin {
             .map_err(|error| AdminError::Internal(format!("no thread to hash on: {error}")))?;
         let nobody = crate::hash::random::<32>()?;
         let dummy = hash_on(&pool, move |hasher| hasher.make(&nobody)).await?;
-        let mut contents = store.load().await?;
+        let (mut contents, mut reading) = store.read().await?;
         let mut first_admin_password = None;
         if !contents.is_initialized {
             let first = first_start::plan(&settings, clock(), &pool).await?;
             let mut changes = first.changes;
             let nothing = Directory::default();
             changes.extend(audit::records(&nothing, &changes, &Caller::Broker, clock()));
+            // Nothing can be written while something is read.
+            drop(reading);
             store.commit(&changes).await?;
             first_admin_password = first.random_password;
-            contents = store.load().await?;
+            (contents, reading) = store.read().await?;
         }
-        for (record, passwords) in &contents.users {
-            for password in passwords {
-                ParsedHash::parse(&password.hash).map_err(|error| {
-                    let name = &record.user.name;
-                    store.corrupt(format!("the password of user `{name}`: {error}"))
-                })?;
-            }
-        }
-        let roles = contents.roles.iter().map(|record| record.role.clone());
-        let users = contents.users.iter().map(|(record, _)| record.user.clone());
-        let policy = Policy::compile(users, roles);
-        let directory = Directory::new(contents).map_err(|(name, error)| {
-            store.corrupt(format!("the password of the request for `{name}`: {error}"))
-        })?;
+        let directory = directory_of(&store, contents, reading).await?;
+        let policy = directory.policy();
         let revoked = directory.certificates.all().filter(|record| record.revoked.is_some());
         let revoked = revoked.map(|record| record.fingerprint).collect::<RevokedCertificates>();
         let (changed, _) = watch::channel(policy.generation());
@@ -265,10 +255,11 @@ impl Shared {
 
     /// Shows changes that are on disk.
     fn publish(&self, changes: &[Change]) {
-        let for_policy: Vec<_> = changes.iter().filter_map(policy_change).collect();
+        let mut for_policy = Vec::new();
         let mut directory = self.directory.write();
         for change in changes {
             directory.apply(change);
+            for_policy.extend(directory.policy_change(change));
         }
         revoked::tell(&self.identities, changes);
         if for_policy.is_empty() {
@@ -281,6 +272,31 @@ impl Shared {
         drop(directory);
         self.changed.send_replace(generation);
     }
+}
+
+/// All that is in store.
+async fn directory_of(
+    store: &Store,
+    contents: Contents,
+    mut reading: Reading,
+) -> Result<Directory, AdminError> {
+    let directory = Directory::new(contents, reading.user_count());
+    let mut directory = directory.map_err(|(name, error)| {
+        store.corrupt(format!("the password of the request for `{name}`: {error}"))
+    })?;
+    while let Some(users) = reading.users().await? {
+        for (record, passwords) in &users {
+            for password in passwords {
+                ParsedHash::parse(&password.hash).map_err(|error| {
+                    let name = &record.user.name;
+                    store.corrupt(format!("the password of user `{name}`: {error}"))
+                })?;
+            }
+        }
+        directory.add_users(users);
+    }
+    directory.name_users();
+    Ok(directory)
 }
 
 /// What a change of the store is to the policy, if it is anything.

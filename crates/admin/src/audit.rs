@@ -188,7 +188,7 @@ impl Scene<'_> {
             }
             Change::PutPasswords(user, passwords) => {
                 let had = self.directory.user(*user);
-                let had = had.is_some_and(|account| !account.credentials.passwords.is_empty());
+                let had = had.is_some_and(|account| !account.credentials.is_empty());
                 if !had && passwords.is_empty() {
                     return None;
                 }

@@ -2,30 +2,33 @@
 //!
 //! Invariant: it is changed only by [`Directory::apply`], with changes that are already on disk.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use access::{AuthMethod, Context, Effect, Operation, Permission, RoleId, User, UserId};
-use parking_lot::Mutex;
+use access::{
+    AuthMethod, CompiledUser, Context, Effect, Operation, Permission, Policy, PolicyChange, RoleId,
+    User, UserId, UserName,
+};
 use store::{
-    Change, Contents, PasswordRecord, PasswordSlot, RenewedHash, RoleRecord, TokenChange,
+    Change, Contents, PasswordRecord, PasswordSlot, RenewedHash, RoleRecord, Stamp, TokenChange,
     UserRecord,
 };
 use uuid::Uuid;
 
+use crate::admin::policy_change;
 use crate::certificate_book::CertificateBook;
+use crate::credentials::Credentials;
 use crate::hash::HashError;
-use crate::pool::Source;
-use crate::proof::Tag;
 use crate::registry::book::RegistryBook;
 use crate::token_book::TokenBook;
 
 /// Users and roles.
 #[derive(Default)]
 pub(crate) struct Directory {
-    users: HashMap<UserId, Arc<Account>>,
-    user_names: BTreeMap<Box<str>, UserId>,
+    users: HashSet<ById>,
+    user_names: BTreeMap<UserName, UserId>,
     roles: HashMap<RoleId, Arc<RoleRecord>>,
     role_names: BTreeMap<Box<str>, RoleId>,
     /// Of each role, so that a user is judged without going through the permissions of its roles.
@@ -39,126 +42,56 @@ pub(crate) struct Directory {
 
 /// A user with its passwords.
 pub(crate) struct Account {
-    pub(crate) record: UserRecord,
+    /// Shared with the policy.
+    pub(crate) compiled: Arc<CompiledUser>,
+    pub(crate) stamp: Stamp,
     pub(crate) credentials: Arc<Credentials>,
 }
 
-/// The passwords of a user, and the fingerprints of those that were proven since the start.
-#[derive(Default)]
-pub(crate) struct Credentials {
-    pub(crate) passwords: Vec<PasswordRecord>,
-    proven: Mutex<Vec<Proof>>,
-    /// Where the user has logged in from, the last ones: who holds a proven secret there is not locked out by others.
-    usual: Mutex<VecDeque<Source>>,
-    /// When the first and the second password were used last; 0 if never.
-    used_at_ms: [AtomicU64; 2],
-    /// Whether the store does not know it yet.
-    is_use_new: AtomicBool,
-}
-
-/// A proven password. Its tag holds the credential epoch, so it ends with that.
-#[derive(Clone)]
-struct Proof {
-    slot: PasswordSlot,
-    tag: Tag,
-    expires_at_ms: Option<u64>,
-}
+/// An account, found by the id that it holds.
+struct ById(Arc<Account>);
 
 impl Account {
     pub(crate) fn user(&self) -> &User {
-        &self.record.user
+        self.compiled.user()
+    }
+
+    /// As it is in store.
+    pub(crate) fn record(&self) -> UserRecord {
+        UserRecord { user: self.user().clone(), stamp: self.stamp }
     }
 }
 
-impl Credentials {
-    fn new(passwords: Vec<PasswordRecord>, proven: Vec<Proof>) -> Arc<Credentials> {
-        let credentials =
-            Credentials { passwords, proven: Mutex::new(proven), ..Credentials::default() };
-        for password in &credentials.passwords {
-            let used_at_ms = password.last_used_at_ms.unwrap_or_default();
-            credentials.used(password.slot).store(used_at_ms, Ordering::Relaxed);
-        }
-        Arc::new(credentials)
-    }
-
-    fn used(&self, slot: PasswordSlot) -> &AtomicU64 {
-        let [first, second] = &self.used_at_ms;
-        match slot {
-            PasswordSlot::First => first,
-            PasswordSlot::Second => second,
-        }
-    }
-
-    /// Notes that a login has used a password. True if it is the first since the store was told.
-    pub(crate) fn touch(&self, slot: PasswordSlot, now_ms: u64) -> bool {
-        self.used(slot).fetch_max(now_ms, Ordering::Relaxed);
-        !self.is_use_new.swap(true, Ordering::Relaxed)
-    }
-
-    /// From now on a use is new again.
-    pub(crate) fn settle(&self) {
-        self.is_use_new.store(false, Ordering::Relaxed);
-    }
-
-    /// The passwords with the times of their last use as of now.
-    pub(crate) fn records(&self) -> Vec<PasswordRecord> {
-        let mut records = self.passwords.clone();
-        for record in &mut records {
-            let used_at_ms = self.used(record.slot).load(Ordering::Relaxed);
-            record.last_used_at_ms = Some(used_at_ms).filter(|at_ms| *at_ms > 0);
-        }
-        records
-    }
-
-    pub(crate) fn password(&self, slot: PasswordSlot) -> Option<&PasswordRecord> {
-        self.passwords.iter().find(|password| password.slot == slot)
-    }
-
-    /// The passwords that have not ended.
-    pub(crate) fn valid(&self, now_ms: u64) -> impl Iterator<Item = &PasswordRecord> {
-        self.passwords.iter().filter(move |password| is_valid(password.expires_at_ms, now_ms))
-    }
-
-    /// Which password the tag is of, if it was proven.
-    pub(crate) fn proven(&self, tag: Tag, now_ms: u64) -> Option<PasswordSlot> {
-        let proven = self.proven.lock();
-        let mut good = proven.iter().filter(|proof| is_valid(proof.expires_at_ms, now_ms));
-        good.find(|proof| proof.tag == tag).map(|proof| proof.slot)
-    }
-
-    pub(crate) fn is_usual(&self, source: Source) -> bool {
-        self.usual.lock().contains(&source)
-    }
-
-    /// Remembers where a good login came from.
-    pub(crate) fn remember_source(&self, source: Source) {
-        let mut usual = self.usual.lock();
-        if !usual.contains(&source) {
-            if usual.len() >= USUAL_SOURCES_MAX {
-                usual.pop_front();
-            }
-            usual.push_back(source);
-        }
-    }
-
-    /// Remembers a proof, in the place of the slot's last one.
-    pub(crate) fn remember(&self, slot: PasswordSlot, tag: Tag) {
-        let Some(password) = self.password(slot) else { return };
-        let mut proven = self.proven.lock();
-        proven.retain(|proof| proof.slot != slot);
-        proven.push(Proof { slot, tag, expires_at_ms: password.expires_at_ms });
+impl Borrow<UserId> for ById {
+    fn borrow(&self) -> &UserId {
+        &self.0.user().id
     }
 }
 
-fn is_valid(expires_at_ms: Option<u64>, now_ms: u64) -> bool {
-    expires_at_ms.is_none_or(|expires| now_ms < expires)
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.user().id.hash(state);
+    }
 }
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.user().id == other.0.user().id
+    }
+}
+
+impl Eq for ById {}
 
 impl Directory {
+    /// All but the users, which come by [`Directory::add_users`].
+    ///
     /// # Errors
     /// If the password of a client's request is no hash, with the request's name.
-    pub(crate) fn new(contents: Contents) -> Result<Directory, (String, HashError)> {
-        let Contents { users, roles, certificates, tokens, registry, .. } = contents;
+    pub(crate) fn new(
+        contents: Contents,
+        user_count: usize,
+    ) -> Result<Directory, (String, HashError)> {
+        let Contents { roles, certificates, tokens, registry, .. } = contents;
         let certificates = CertificateBook::new(certificates);
         let tokens = TokenBook::new(tokens);
         let registry = RegistryBook::new(registry)?;
@@ -166,11 +99,24 @@ impl Directory {
         for role in roles {
             directory.put_role(role);
         }
-        directory.users.reserve(users.len());
-        for (record, passwords) in users {
-            directory.put_account(record, Credentials::new(passwords, Vec::new()));
-        }
+        directory.users.reserve(user_count);
         Ok(directory)
+    }
+
+    /// Adds users that are in store, and not here yet. They have no names before [`Directory::name_users`].
+    pub(crate) fn add_users(
+        &mut self,
+        users: impl IntoIterator<Item = (UserRecord, Vec<PasswordRecord>)>,
+    ) {
+        for (record, passwords) in users {
+            self.put_account(record, Credentials::new(passwords));
+        }
+    }
+
+    /// Names all users at once: a tree that is made in its order is full, one that grows is not.
+    pub(crate) fn name_users(&mut self) {
+        let users = self.users.iter().map(|ById(account)| account.user());
+        self.user_names = users.map(|user| (user.name.clone(), user.id)).collect();
     }
 
     /// Makes a change that is on disk.
@@ -182,7 +128,7 @@ impl Directory {
             Change::RemoveRole(id) => self.remove_role(*id),
             // What was proven by the passwords before proves nothing now.
             Change::PutPasswords(user, passwords) => {
-                self.put_credentials(*user, Credentials::new(passwords.clone(), Vec::new()));
+                self.put_credentials(*user, Credentials::new(passwords.clone()));
             }
             Change::RenewPassword(user, slot, renewed) => {
                 self.renew_password(*user, *slot, renewed);
@@ -198,12 +144,32 @@ impl Directory {
         }
     }
 
+    /// What a change that was just applied is to the policy, if it is anything.
+    pub(crate) fn policy_change(&self, change: &Change) -> Option<PolicyChange> {
+        match change {
+            // The policy shares what is here.
+            Change::PutUser(record) => {
+                let account = self.user(record.user.id)?;
+                Some(PolicyChange::PutCompiled(Arc::clone(&account.compiled)))
+            }
+            other => policy_change(other),
+        }
+    }
+
+    /// The policy that all this makes, with which it shares the users.
+    pub(crate) fn policy(&self) -> Policy {
+        let roles = self.roles.values().map(|record| PolicyChange::PutRole(record.role.clone()));
+        let users = self.accounts().map(|account| Arc::clone(&account.compiled));
+        Policy::empty().apply(roles.chain(users.map(PolicyChange::PutCompiled)))
+    }
+
     fn put_user(&mut self, record: UserRecord) {
-        let credentials = match self.users.get(&record.user.id) {
+        self.user_names.insert(record.user.name.clone(), record.user.id);
+        let credentials = match self.user(record.user.id) {
             Some(account) if may_use_password(&record.user) => Arc::clone(&account.credentials),
             // What was proven before must be proven again, should the user be enabled once more.
-            Some(account) => Credentials::new(account.credentials.records(), Vec::new()),
-            None => Credentials::new(Vec::new(), Vec::new()),
+            Some(account) => Credentials::new(account.credentials.records()),
+            None => Credentials::new(Vec::new()),
         };
         self.put_account(record, credentials);
     }
@@ -215,13 +181,14 @@ impl Directory {
         } else {
             self.administrators.remove(&id);
         }
-        self.user_names.insert(record.user.name.as_str().into(), id);
-        self.users.insert(id, Arc::new(Account { record, credentials }));
+        let UserRecord { user, stamp } = record;
+        let compiled = Arc::new(CompiledUser::new(user));
+        self.users.replace(ById(Arc::new(Account { compiled, stamp, credentials })));
     }
 
     fn remove_user(&mut self, id: UserId) {
         self.administrators.remove(&id);
-        if let Some(account) = self.users.remove(&id) {
+        if let Some(ById(account)) = self.users.take(&id) {
             self.user_names.remove(account.user().name.as_str());
         }
         self.tokens.apply(&TokenChange::RemoveOf(id));
@@ -252,22 +219,15 @@ impl Directory {
     }
 
     fn put_credentials(&mut self, user: UserId, credentials: Arc<Credentials>) {
-        let Some(account) = self.users.get(&user) else { return };
-        let account = Account { record: account.record.clone(), credentials };
-        self.users.insert(user, Arc::new(account));
+        let Some(account) = self.user(user) else { return };
+        let compiled = Arc::clone(&account.compiled);
+        let account = Account { compiled, stamp: account.stamp, credentials };
+        self.users.replace(ById(Arc::new(account)));
     }
 
     fn renew_password(&mut self, user: UserId, slot: PasswordSlot, renewed: &RenewedHash) {
-        let Some(account) = self.users.get(&user) else { return };
-        let mut passwords = account.credentials.records();
-        for password in passwords.iter_mut().filter(|password| password.slot == slot) {
-            password.hash = renewed.hash.clone();
-            password.renewed_from = Some(renewed.renewed_from);
-        }
-        let proven = account.credentials.proven.lock().clone();
-        let credentials = Credentials::new(passwords, proven);
-        let usual = account.credentials.usual.lock().clone();
-        *credentials.usual.lock() = usual;
+        let Some(account) = self.user(user) else { return };
+        let credentials = account.credentials.renewed(slot, renewed);
         self.put_credentials(user, credentials);
     }
 
@@ -287,11 +247,16 @@ impl Directory {
     }
 
     pub(crate) fn user(&self, id: UserId) -> Option<&Arc<Account>> {
-        self.users.get(&id)
+        self.users.get(&id).map(|ById(account)| account)
+    }
+
+    /// All users, in no order.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.users.iter().map(|ById(account)| account)
     }
 
     pub(crate) fn user_named(&self, name: &str) -> Option<&Arc<Account>> {
-        self.users.get(self.user_names.get(name)?)
+        self.user(*self.user_names.get(name)?)
     }
 
     /// The user with this id or name. What looks like an id is one, and never a name.
@@ -330,7 +295,7 @@ impl Directory {
 
     /// The users with a role, in no order.
     pub(crate) fn holders(&self, role: RoleId) -> impl Iterator<Item = &Arc<Account>> {
-        self.users.values().filter(move |account| account.user().roles.contains(&role))
+        self.accounts().filter(move |account| account.user().roles.contains(&role))
     }
 
     /// Whether an administrator would be left after the changes, if there is one now.
@@ -425,9 +390,6 @@ fn is_administrator(user: &User, role: impl Fn(RoleId) -> Power) -> bool {
 fn may_use_password(user: &User) -> bool {
     user.enabled && user.grants.allows(AuthMethod::Password)
 }
-
-/// Sources that are remembered for a user. Full: the one that was learnt first goes.
-const USUAL_SOURCES_MAX: usize = 1024;
 
 /// The filter that covers every REST path, in its canonical spelling.
 const EVERY_PATH: &str = "/#";

@@ -240,7 +240,11 @@ mod tests {
     fn a_hash_proves_its_password_and_no_other() {
         let mut hasher = Hasher::new(CHEAP);
         let hash = hasher.make(b"alice-password").unwrap();
-        assert!(hash.expose().starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{}", hash.expose());
+        assert!(
+            hash.expose().starts_with("$argon2id$v=19$m=64,t=1,p=1$"),
+            "{}",
+            hash.expose().as_str()
+        );
         let mut check = |password: &[u8], proves| {
             let found = hasher.verify(password, &[parsed(&hash)]);
             assert_eq!(found, proves, "{password:?}");

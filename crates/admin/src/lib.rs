@@ -13,6 +13,7 @@ mod caller;
 mod certificate_book;
 mod certificate_model;
 mod certificates;
+mod credentials;
 pub mod decision_model;
 mod decisions;
 mod directory;

@@ -357,7 +357,7 @@ fn may_try(
     if !user.grants.are_satisfied_by(methods) {
         return Err(RefusalKind::ProofMissing);
     }
-    if account.credentials.passwords.is_empty() {
+    if account.credentials.is_empty() {
         return Err(RefusalKind::NoPassword);
     }
     Ok(account)

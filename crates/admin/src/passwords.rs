@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use access::AuthMethod;
-use store::{Change, PasswordHash, PasswordRecord, PasswordSlot, RenewedHash, UserRecord};
+use store::{Change, PasswordHash, PasswordRecord, PasswordSlot, RenewedHash};
 
 use crate::admin::{Admin, hash_on};
 use crate::caller::Caller;
@@ -91,7 +91,7 @@ impl Admin {
                 };
                 // A policy file knows the hash that was set, however often it was renewed since.
                 let set = || sha256(weak.hash.expose().as_bytes());
-                let renewed_from = weak.renewed_from.unwrap_or_else(set);
+                let renewed_from = weak.renewed_from.as_deref().copied().unwrap_or_else(set);
                 let renewed = RenewedHash { hash, renewed_from };
                 Ok((vec![Change::RenewPassword(id, slot, renewed)], ()))
             };
@@ -116,7 +116,8 @@ impl Admin {
         {
             return Err(AdminError::Locked { retry_after_ms: until_ms.saturating_sub(now_ms) });
         }
-        let candidates = parsed(account.credentials.valid(self.now_ms()))?;
+        let valid = account.credentials.valid(self.now_ms());
+        let candidates = parsed(valid.map(|password| &password.hash))?;
         let found = hash_on(&self.shared.pool, move |hasher| {
             Ok(hasher.verify(current.expose(), &candidates))
         });
@@ -144,7 +145,7 @@ impl Admin {
             return Err(AdminError::invalid("second", reason));
         };
         let first = first.clone();
-        let beside = parsed(std::iter::once(&first))?;
+        let beside = parsed(std::iter::once(&first.hash))?;
         let made =
             hash_on(&self.shared.pool, move |hasher| beside_first(hasher, &password, &beside));
         let Some(hash) = made.await? else {
@@ -188,13 +189,13 @@ impl Plan {
     ) -> Result<(Vec<Change>, access::UserId), AdminError> {
         let id = self.account.user().id;
         let present = users::found(directory, &id.to_string())?;
-        let mut record: UserRecord = present.record.clone();
+        let mut record = present.record();
         match self.epoch {
             Epoch::Next => record.user.credential_epoch += 1,
             Epoch::Same => {
                 // Made to stand beside a password that is not there any more.
                 if !Arc::ptr_eq(&present.credentials, &self.account.credentials) {
-                    let version = present.record.stamp.version;
+                    let version = present.stamp.version;
                     return Err(AdminError::Stale { kind: crate::Kind::User, version });
                 }
             }
@@ -205,9 +206,9 @@ impl Plan {
 }
 
 fn parsed<'p>(
-    stored: impl Iterator<Item = &'p PasswordRecord>,
+    stored: impl Iterator<Item = &'p PasswordHash>,
 ) -> Result<Vec<ParsedHash>, HashError> {
-    stored.map(|stored| ParsedHash::parse(&stored.hash)).collect()
+    stored.map(ParsedHash::parse).collect()
 }
 
 /// The hash of a second password; none if it is the first one.

@@ -12,6 +12,7 @@ use crate::audit;
 use crate::budget_model;
 use crate::caller::Caller;
 use crate::certificates;
+use crate::credentials::Password;
 use crate::directory::{Account, Directory};
 use crate::error::{AdminError, Kind};
 use crate::hash::{ParsedHash, sha256};
@@ -244,7 +245,7 @@ impl PolicyDraft {
         }
         let mut changes = Vec::new();
         if before != Some(&user) {
-            let stamp = present.map(|account| account.record.stamp.changed(self.now_ms));
+            let stamp = present.map(|account| account.stamp.changed(self.now_ms));
             let stamp = stamp.unwrap_or_else(|| Stamp::new(self.now_ms));
             changes.push(Change::PutUser(UserRecord { user, stamp }));
         }
@@ -348,14 +349,14 @@ fn merged(
     Ok(if of_parsed == of_present { present.to_vec() } else { parsed })
 }
 
-fn first(account: &Account) -> Option<&PasswordRecord> {
+fn first(account: &Account) -> Option<&Password> {
     account.credentials.password(PasswordSlot::First)
 }
 
 /// Whether a hash is the one that the password was set by, even if a login has renewed it since.
-fn was_set_as(password: &PasswordRecord, hash: &PasswordHash) -> bool {
+fn was_set_as(password: &Password, hash: &PasswordHash) -> bool {
     password.hash.expose() == hash.expose()
-        || password.renewed_from == Some(sha256(hash.expose().as_bytes()))
+        || password.renewed_from.as_deref() == Some(&sha256(hash.expose().as_bytes()))
 }
 
 fn shown(permissions: &[Permission]) -> Vec<NewPermission> {

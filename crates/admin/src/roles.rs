@@ -161,7 +161,7 @@ pub(crate) fn removal(
     move |directory| {
         let present = changeable(directory, &key, if_match)?;
         let id = present.role.id;
-        let holders = directory.holders(id).map(|account| &account.record);
+        let holders = directory.holders(id).map(|account| account.record());
         let mut changes: Vec<_> = holders.map(|user| without_role(user, id, now_ms)).collect();
         if removal == RoleRemoval::IfUnused && !changes.is_empty() {
             let role = present.role.name.as_str().to_owned();
@@ -208,8 +208,8 @@ pub(crate) fn role_name(text: &str) -> Result<RoleName, AdminError> {
     RoleName::parse(text).map_err(|error| AdminError::invalid("name", error))
 }
 
-fn without_role(record: &UserRecord, role: RoleId, now_ms: u64) -> Change {
-    let mut user = record.user.clone();
+fn without_role(record: UserRecord, role: RoleId, now_ms: u64) -> Change {
+    let mut user = record.user;
     user.roles.retain(|id| *id != role);
     Change::PutUser(UserRecord { user, stamp: record.stamp.changed(now_ms) })
 }

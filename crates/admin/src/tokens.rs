@@ -287,7 +287,7 @@ fn ends_with_password(
     let Some(password) = valid.find(|password| password.slot == token.password) else {
         return Err(AdminError::Forbidden("your password has ended".to_owned()));
     };
-    Ok(password.expires_at_ms.map_or(token.expires_at_ms, |ends| ends.min(token.expires_at_ms)))
+    Ok(password.ends_at_ms().min(token.expires_at_ms))
 }
 
 fn is_good_for(token: &TokenRecord, user: &User) -> bool {

@@ -222,7 +222,7 @@ pub(crate) fn update(
         if user == *present.user() {
             return Ok((Vec::new(), id));
         }
-        let stamp = present.record.stamp.changed(now_ms);
+        let stamp = present.stamp.changed(now_ms);
         Ok((vec![Change::PutUser(UserRecord { user, stamp })], id))
     }
 }
@@ -276,7 +276,7 @@ fn seen<'d>(
     if_match: Option<u64>,
 ) -> Result<&'d Arc<Account>, AdminError> {
     let present = found(directory, key)?;
-    let version = present.record.stamp.version;
+    let version = present.stamp.version;
     if if_match.is_some_and(|seen| seen != version) {
         return Err(AdminError::Stale { kind: Kind::User, version });
     }

@@ -17,7 +17,7 @@ use crate::model::{
 use crate::tokens;
 
 pub(crate) fn user(directory: &Directory, account: &Account) -> UserView {
-    let (user, stamp) = (account.user(), account.record.stamp);
+    let (user, stamp) = (account.user(), account.stamp);
     UserView {
         id: user.id.0,
         username: user.name.as_str().to_owned(),

@@ -54,7 +54,7 @@ impl Store {
         let mut meant: Vec<_> = passwords.iter().collect();
         meant.sort_by_key(|password| password.slot);
         let is_equal = hashes.len() == meant.len()
-            && hashes.iter().zip(meant).all(|(found, meant)| **found == meant.hash.expose());
+            && hashes.iter().zip(meant).all(|(found, meant)| *found == meant.hash.expose());
         if is_equal { Ok(()) } else { Err(self.corrupt("a password reads back differently")) }
     }
 }
@@ -193,10 +193,10 @@ async fn put_passwords(
         )
         .bind(bytes(user.0))
         .bind(slot_number(password.slot))
-        .bind(password.hash.expose())
+        .bind(password.hash.expose().as_str())
         .bind(signed(password.created_at_ms))
         .bind(password.expires_at_ms.map(signed))
-        .bind(password.renewed_from.as_ref().map(digest::hex))
+        .bind(password.renewed_from.as_deref().map(digest::hex))
         .bind(password.last_used_at_ms.map(signed))
         .execute(&mut **tx)
         .await?;
@@ -212,10 +212,11 @@ async fn renew_password(
 ) -> Result<(), sqlx::Error> {
     let sql = "UPDATE user_passwords SET hash = $3, renewed_from = $4 \
          WHERE user_id = $1 AND slot = $2";
+    let hash = renewed.hash.expose();
     let query = sqlx::query(sql)
         .bind(bytes(user.0))
         .bind(slot_number(slot))
-        .bind(renewed.hash.expose())
+        .bind(hash.as_str())
         .bind(digest::hex(&renewed.renewed_from));
     must_be_one(&query.execute(&mut **tx).await?)
 }

@@ -27,6 +27,7 @@ pub use audit::{
 };
 pub use certificate::{CertificateOrigin, CertificateRecord, RevokedReason, RevokedRecord};
 pub use error::StoreError;
+pub use load::Reading;
 pub use open::Store;
 pub use record::{
     Change, Contents, PasswordRecord, PasswordSlot, PasswordUse, RenewedHash, RoleRecord, Stamp,

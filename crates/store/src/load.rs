@@ -14,12 +14,58 @@ use crate::open::Store;
 use crate::record::{Contents, PasswordRecord, RoleRecord, UserRecord};
 use crate::text::{BadRow, PasswordRow, PermissionRow, RoleRow, UserRoleRow, UserRow};
 
+/// The users as of one moment, in portions: all of them at once beside what is made of them take twice the memory.
+pub struct Reading {
+    store: Store,
+    tx: Transaction<'static, Sqlite>,
+    /// The last user that was read.
+    after: Uuid,
+    user_count: usize,
+    read_count: usize,
+}
+
+impl Reading {
+    /// How many users there are.
+    pub fn user_count(&self) -> usize {
+        self.user_count
+    }
+
+    /// The next users by id, with their passwords by slot; `None` after the last one.
+    ///
+    /// # Errors
+    /// As [`Store::load`].
+    pub async fn users(
+        &mut self,
+    ) -> Result<Option<Vec<(UserRecord, Vec<PasswordRecord>)>>, StoreError> {
+        let users = self.store.load_users_after(&mut self.tx, self.after).await?;
+        self.read_count = self.read_count.saturating_add(users.len());
+        let Some((last, _)) = users.last() else {
+            self.store.check_complete(self.user_count, self.read_count)?;
+            return Ok(None);
+        };
+        self.after = last.user.id.0;
+        Ok(Some(users))
+    }
+}
+
 impl Store {
     /// Reads everything.
     ///
     /// # Errors
     /// If the file cannot be read, or anything in it cannot be understood: nothing is ever left out.
     pub async fn load(&self) -> Result<Contents, StoreError> {
+        let (mut contents, mut reading) = self.read().await?;
+        while let Some(users) = reading.users().await? {
+            contents.users.extend(users);
+        }
+        Ok(contents)
+    }
+
+    /// Reads everything but the users, and begins with these. Nothing is changed before the reading is dropped.
+    ///
+    /// # Errors
+    /// As [`Store::load`].
+    pub async fn read(&self) -> Result<(Contents, Reading), StoreError> {
         let mut tx = self.pool.begin().await.map_err(|error| self.error("read", error))?;
         let mut contents = Contents::default();
         let initialized = sqlx::query("SELECT value FROM meta WHERE key = 'initialized'")
@@ -31,32 +77,27 @@ impl Store {
         contents.certificates = self.load_certificates(&mut tx).await?;
         contents.tokens = self.load_tokens(&mut tx).await?;
         contents.registry = self.load_registry(&mut tx).await?;
-        let mut after = Uuid::nil();
-        loop {
-            let chunk = self.load_users_after(&mut tx, after).await?;
-            let Some((last, _)) = chunk.last() else { break };
-            after = last.user.id.0;
-            contents.users.extend(chunk);
-        }
-        self.check_complete(&mut tx, &contents).await?;
-        Ok(contents)
+        let role_count = self.count(&mut tx, "SELECT count(*) FROM roles").await?;
+        self.check_complete(role_count, contents.roles.len())?;
+        let user_count = self.count(&mut tx, "SELECT count(*) FROM users").await?;
+        let (store, after) = (self.clone(), Uuid::nil());
+        Ok((contents, Reading { store, tx, after, user_count, read_count: 0 }))
+    }
+
+    async fn count(
+        &self,
+        tx: &mut Transaction<'_, Sqlite>,
+        sql: &'static str,
+    ) -> Result<usize, StoreError> {
+        let count = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut **tx).await;
+        let count = count.map_err(|error| self.error("read", error))?;
+        usize::try_from(count).map_err(|_| self.corrupt(format!("a table has {count} rows")))
     }
 
     /// Trusts no id to be what the steps through them take it for.
-    async fn check_complete(
-        &self,
-        tx: &mut Transaction<'_, Sqlite>,
-        contents: &Contents,
-    ) -> Result<(), StoreError> {
-        for (sql, found) in [
-            ("SELECT count(*) FROM users", contents.users.len()),
-            ("SELECT count(*) FROM roles", contents.roles.len()),
-        ] {
-            let count = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut **tx).await;
-            let count = count.map_err(|error| self.error("read", error))?;
-            if usize::try_from(count) != Ok(found) {
-                return Err(self.corrupt(format!("of {count} rows only {found} could be read")));
-            }
+    fn check_complete(&self, count: usize, found: usize) -> Result<(), StoreError> {
+        if count != found {
+            return Err(self.corrupt(format!("of {count} rows only {found} could be read")));
         }
         Ok(())
     }
@@ -71,9 +112,12 @@ impl Store {
         let rows: Vec<PermissionRow> = self.rows(tx, ROLE_PERMISSIONS, all).await?;
         let owner = |row: &PermissionRow| row.owner;
         self.give(&mut roles, rows, owner, |role, row| {
-            role.role.permissions.push(row.parse()?);
+            push(&mut role.role.permissions, row.parse()?);
             Ok(())
         })?;
+        for role in &mut roles {
+            role.role.permissions.shrink_to_fit();
+        }
         Ok(roles)
     }
 
@@ -90,21 +134,26 @@ impl Store {
         let rows: Vec<PasswordRow> = self.rows(tx, USER_PASSWORDS, part).await?;
         let owner = |row: &PasswordRow| row.owner;
         self.give(&mut users, rows, owner, |(_, passwords), row| {
-            passwords.push(row.parse()?);
+            push(passwords, row.parse()?);
             Ok(())
         })?;
         let rows: Vec<UserRoleRow> = self.rows(tx, USER_ROLES, part).await?;
         let owner = |row: &UserRoleRow| row.owner;
         self.give(&mut users, rows, owner, |(user, _), row| {
-            user.user.roles.push(RoleId(row.role));
+            push(&mut user.user.roles, RoleId(row.role));
             Ok(())
         })?;
         let rows: Vec<PermissionRow> = self.rows(tx, USER_PERMISSIONS, part).await?;
         let owner = |row: &PermissionRow| row.owner;
         self.give(&mut users, rows, owner, |(user, _), row| {
-            user.user.permissions.push(row.parse()?);
+            push(&mut user.user.permissions, row.parse()?);
             Ok(())
         })?;
+        for (record, passwords) in &mut users {
+            passwords.shrink_to_fit();
+            record.user.roles.shrink_to_fit();
+            record.user.permissions.shrink_to_fit();
+        }
         Ok(users)
     }
 
@@ -155,6 +204,14 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Most lists have one item, which would take the room of four.
+fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+    list.push(item);
 }
 
 /// What rows of other tables belong to.

@@ -59,7 +59,7 @@ pub struct PasswordRecord {
     /// Its hash.
     pub hash: PasswordHash,
     /// SHA-256 of the hash that was set, if `hash` is a stronger one of the same password, made at a login since.
-    pub renewed_from: Option<[u8; 32]>,
+    pub renewed_from: Option<Box<[u8; 32]>>,
     /// When it was set, in milliseconds since the Unix epoch.
     pub created_at_ms: u64,
     /// When it ends, if ever.
@@ -116,7 +116,7 @@ pub enum PasswordSlot {
 /// Everything in store.
 #[derive(Debug, Default)]
 pub struct Contents {
-    /// All users, by id, with their passwords, by slot.
+    /// Users, by id, with their passwords, by slot.
     pub users: Vec<(UserRecord, Vec<PasswordRecord>)>,
     /// All roles, by id.
     pub roles: Vec<RoleRecord>,

@@ -121,7 +121,7 @@ async fn file(
     .bind(record.id.as_bytes().to_vec())
     .bind(record.username.as_str())
     .bind(origin_word(record.origin))
-    .bind(hash)
+    .bind(hash.as_ref().map(|hash| hash.as_str()))
     .bind(unfit)
     .bind(record.csr.as_deref())
     .bind(&*record.wishes)

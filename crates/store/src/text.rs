@@ -115,7 +115,7 @@ impl PasswordRow {
         Ok(PasswordRecord {
             slot: slot(u64::from(self.slot))?,
             hash: PasswordHash::new(self.hash),
-            renewed_from: renewed_from.transpose()?,
+            renewed_from: renewed_from.transpose()?.map(Box::new),
             created_at_ms: self.created_at,
             expires_at_ms: self.expires_at,
             last_used_at_ms: self.last_used_at,

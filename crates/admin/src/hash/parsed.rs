@@ -47,7 +47,8 @@ pub(crate) enum Scheme {
 
 impl ParsedHash {
     pub(crate) fn parse(hash: &PasswordHash) -> Result<ParsedHash, HashError> {
-        let fields: Vec<&str> = hash.expose().split('$').collect();
+        let text = hash.expose();
+        let fields: Vec<&str> = text.split('$').collect();
         let parsed = match fields.as_slice() {
             ["", "6", salt, output] => {
                 let output = mosquitto(output).filter(|output| output.len() == SHA512_BYTES);

@@ -47,7 +47,7 @@ fn document() -> Value {
 fn stored(house: &House, name: &str) -> String {
     let directory = house.admin.shared.directory.read();
     let account = directory.user_named(name).unwrap();
-    account.credentials.password(PasswordSlot::First).unwrap().hash.expose().to_owned()
+    account.credentials.password(PasswordSlot::First).unwrap().hash.expose().to_string()
 }
 
 fn epoch(house: &House, name: &str) -> u64 {

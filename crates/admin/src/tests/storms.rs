@@ -102,7 +102,7 @@ async fn a_password_changed_while_it_is_compared_lets_nobody_in() {
     // Straight to the directory: the pool that would hash the new password is busy.
     let id = house.admin.shared.directory.read().user_named("alice").unwrap().user().id;
     let epoch = move |directory: &crate::directory::Directory| {
-        let mut record = directory.user(id).unwrap().record.clone();
+        let mut record = directory.user(id).unwrap().record();
         record.user.credential_epoch += 1;
         Ok((vec![Change::PutUser(record)], ()))
     };
@@ -117,7 +117,10 @@ async fn a_password_changed_while_it_is_compared_lets_nobody_in() {
 fn cost_of(house: &House, name: &str) -> HashCost {
     let directory = house.admin.shared.directory.read();
     let credentials = &directory.user_named(name).unwrap().credentials;
-    ParsedHash::parse(&credentials.passwords[0].hash).unwrap().cost().unwrap()
+    ParsedHash::parse(&credentials.password(PasswordSlot::First).unwrap().hash)
+        .unwrap()
+        .cost()
+        .unwrap()
 }
 
 #[tokio::test]

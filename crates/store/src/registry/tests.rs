@@ -32,7 +32,7 @@ fn file(record: &RegistryRecord) -> Change {
 
 fn shown(records: &[RegistryRecord]) -> Vec<String> {
     let hash = |record: &RegistryRecord| match &record.password {
-        RegistryPassword::Kept(hash) => hash.expose().to_owned(),
+        RegistryPassword::Kept(hash) => hash.expose().to_string(),
         RegistryPassword::Absent | RegistryPassword::Unfit => String::new(),
     };
     records.iter().map(|record| format!("{record:?} {}", hash(record))).collect()

@@ -219,7 +219,7 @@ fn to_json(users: &[Made<'_>], patterns: &[(usize, Permission)]) -> Value {
             "username": user.name, "roles": role_names, "permissions": rules(&user.permissions),
         });
         if let (Some(hash), Some(shown)) = (user.hash, shown.as_object_mut()) {
-            shown.insert("passwordHash".to_owned(), Value::from(hash.expose()));
+            shown.insert("passwordHash".to_owned(), Value::from(hash.expose().as_str()));
             shown.insert("grantTypes".to_owned(), json!([{ "method": "password" }]));
         }
         shown

@@ -226,7 +226,7 @@ impl<'i> Import<'i> {
             "enabled": enabled,
         });
         if let (Some(hash), Some(fields)) = (&client.hash, user.as_object_mut()) {
-            fields.insert("passwordHash".to_owned(), Value::from(hash.expose()));
+            fields.insert("passwordHash".to_owned(), Value::from(hash.expose().as_str()));
         }
         Some(user)
     }

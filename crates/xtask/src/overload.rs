@@ -21,7 +21,9 @@ use crate::{bench::brokers, programs};
 /// How long the flood and the garbage last.
 pub(crate) const SECONDS_DEFAULT: u32 = 60;
 const CEILING_BYTES: u64 = 256 << 20;
-const STORM_CLIENTS: u32 = 20_000;
+const STORM_CLIENTS_MAX: u32 = 20_000;
+/// What a process has open beside the connections of its clients.
+const FILES_BESIDE: u32 = 500;
 const GARBAGE_A_SECOND: u32 = 10_000;
 /// The others' messages a second, by QoS 1 from one to one.
 const CALM_RATE: u32 = 500;
@@ -116,11 +118,14 @@ impl Scene<'_> {
     }
 
     fn storm(&self) -> anyhow::Result<String> {
-        let clients = STORM_CLIENTS.to_string();
-        let result = self.bench(&["storm", "--clients", &clients])?;
+        let clients = STORM_CLIENTS_MAX.min(open_files_max()?.saturating_sub(FILES_BESIDE));
+        if clients < STORM_CLIENTS_MAX {
+            println!("storm: {clients} clients, for no process may open more files here");
+        }
+        let result = self.bench(&["storm", "--clients", &clients.to_string()])?;
         let of = |name: &str| number(&result, name).unwrap_or(0);
         let (logins, failed) = (of("logins"), of("failed"));
-        let is_whole = logins == u64::from(STORM_CLIENTS) && failed == 0;
+        let is_whole = logins == u64::from(clients) && failed == 0;
         ensure!(is_whole, "not all came back: {result}");
         Ok(format!(
             "{logins} came back, refused {}, failed {failed}, tried again {}, in {} ms",
@@ -143,6 +148,17 @@ impl Scene<'_> {
         let complaint = String::from_utf8_lossy(&output.stderr);
         serde_json::from_slice(&output.stdout)
             .with_context(|| format!("{arguments:?}: {complaint}"))
+    }
+}
+
+/// How many files a process may open, by the system's word.
+fn open_files_max() -> anyhow::Result<u32> {
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let hard = line.and_then(|line| line.split_whitespace().nth(4));
+    match hard.context("/proc/self/limits tells no `Max open files`")? {
+        "unlimited" => Ok(u32::MAX),
+        number => Ok(number.parse()?),
     }
 }
 

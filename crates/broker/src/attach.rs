@@ -439,6 +439,7 @@ fn open_connection(
         backlog: VecDeque::new(),
         traffic: Traffic::default(),
         slow: None,
+        futile: None,
         refused: None,
     }
 }

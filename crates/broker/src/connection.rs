@@ -14,6 +14,7 @@ use crate::client_view::Traffic;
 use crate::identity::{ConnectionId, ShardId};
 use crate::message::Delivery;
 use crate::outbox::Outbox;
+use crate::pressure::FutileRun;
 use crate::refused::RefusedLately;
 use crate::routes::RouteIndex;
 
@@ -48,6 +49,8 @@ pub(crate) struct Connection {
     pub(crate) traffic: Traffic,
     /// Messages dropped since the last report of a slow consumer; `None`: not slow.
     pub(crate) slow: Option<u64>,
+    /// As a publisher: what of late was for nobody.
+    pub(crate) futile: Option<FutileRun>,
     /// What it was refused under its present rights.
     pub(crate) refused: Option<Box<RefusedLately>>,
 }

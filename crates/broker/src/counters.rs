@@ -38,6 +38,8 @@ pub struct Counters {
     pub dropped: Dropped,
     /// Receivers that publishers are held back for no longer, because they took too long.
     pub patience_over: u64,
+    /// Pauses of publishers whose messages only such receivers would have got.
+    pub futile_pauses: u64,
     /// Publishes refused.
     pub refused_publishes: RefusedPublishes,
     /// Subscriptions refused, for want of a right or by a limit.
@@ -305,6 +307,7 @@ impl Counters {
             (&mut self.dropped.retained_backlog_full, other.dropped.retained_backlog_full),
             (&mut self.dropped.memory_full, other.dropped.memory_full),
             (&mut self.patience_over, other.patience_over),
+            (&mut self.futile_pauses, other.futile_pauses),
             (&mut self.refused_publishes.denied, other.refused_publishes.denied),
             (&mut self.refused_publishes.format, other.refused_publishes.format),
             (&mut self.refused_publishes.storage, other.refused_publishes.storage),

@@ -73,6 +73,9 @@ impl Shard {
                 self.forward(target.place.shard, stamp, targets, publication, &mut copies);
             }
         }
+        if self.futile.is_any() {
+            self.count_futile(route);
+        }
     }
 
     /// Delivers what another shard has routed to sessions of this one.

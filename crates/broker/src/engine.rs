@@ -16,6 +16,7 @@ use crate::hub::Hub;
 use crate::identity::{ConnectionId, SessionIdentity, SessionKeyRef, SessionRef, ShardId};
 use crate::memory::Memory;
 use crate::outbox::Outbox;
+use crate::pressure::Futile;
 use crate::publishers::{HOUR_MS, Publishers};
 use crate::rejudge::Withdrawn;
 use crate::report::{DecisionId, DisconnectCause, SessionEnd};
@@ -61,6 +62,8 @@ pub(crate) struct Shard {
     pub(crate) publishers: Publishers,
     /// Sessions with refusals that are only counted yet, each once.
     pub(crate) refused_pending: Vec<SessionRef>,
+    /// What the publisher whose turn it is has sent in vain.
+    pub(crate) futile: Futile,
 }
 
 impl Engine {
@@ -89,6 +92,7 @@ impl Engine {
                 permit_epoch: 1,
                 publishers: Publishers::new(seed),
                 refused_pending: Vec::new(),
+                futile: Futile::default(),
                 hub,
             },
         }
@@ -144,6 +148,9 @@ impl Engine {
         self.shard.round.counters.packets_in += packets;
         if memory != Memory::Ample {
             self.rest(id, messages_before, now);
+        }
+        if self.shard.futile.messages > 0 {
+            self.shard.rest_futile(id, messages_before, now);
         }
         let Some(session) = self.shard.sessions.online_mut(id) else { return input.len() };
         if let Some(connection) = session.connection.as_mut() {

@@ -64,6 +64,9 @@ pub struct Limits {
     /// Milliseconds a publisher is held back for one receiver that does not take what waits for it.
     /// After that the receiver counts as slow and messages for it are dropped by the rules above.
     pub slow_consumer_patience_ms: u64,
+    /// Milliseconds a publisher is not read whose last messages had no receivers but such that are counted as
+    /// slow: what it sends is dropped, and the work for it is taken from the others. 0: it is read.
+    pub slow_consumer_pause_ms: u64,
     /// Milliseconds until a closed connection that does not take its last bytes is forgotten.
     pub close_linger_ms: u64,
     /// What happens to a 3.1.1 connection that publishes without the right to. MQTT 5 is told by reason code.
@@ -156,6 +159,7 @@ impl Default for Limits {
             permit_cache_topics_max: 64,
             route_cache_targets_max: 1_000_000,
             slow_consumer_patience_ms: 5_000,
+            slow_consumer_pause_ms: 100,
             close_linger_ms: 10_000,
             denied_publish: DeniedPublish::Drop,
             payload_format: PayloadFormat::Pass,

@@ -9,6 +9,7 @@ use crate::identity::{ConnectionId, SessionRef, ShardId};
 use crate::limits::Limits;
 use crate::report::{DropRule, Report};
 use crate::round::Round;
+use crate::routes::Route;
 use crate::session::Session;
 use crate::shard_message::Body;
 use crate::timers::{Timer, Timers};
@@ -37,6 +38,29 @@ impl Connection {
     }
 }
 
+/// What the messages of one turn came to, as far as it was nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Futile {
+    /// Of the message under way: receivers that nobody waits for any more.
+    targets: usize,
+    /// Messages that had no other receivers.
+    pub(crate) messages: u64,
+}
+
+impl Futile {
+    pub(crate) fn is_any(&self) -> bool {
+        self.targets > 0
+    }
+}
+
+/// Messages in succession that a publisher has sent in vain.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FutileRun {
+    /// The connection's number of messages after the last of them.
+    until: u64,
+    count: u64,
+}
+
 /// Whether messages pile up for this session's client.
 pub(crate) fn is_behind(session: &Session, limits: &Limits) -> bool {
     let Some(connection) = session.connection.as_ref() else { return false };
@@ -61,6 +85,10 @@ impl Shard {
             return;
         }
         let Some(connection) = session.connection.as_mut() else { return };
+        if source.0 == self.id && connection.pressure.as_ref().is_some_and(|it| it.is_given_up) {
+            self.futile.targets += 1;
+            return;
+        }
         if connection.press(source, limits.slow_consumer_patience_ms, timers, now) {
             if source.0 == self.id {
                 self.hold_connection(source.1);
@@ -68,6 +96,40 @@ impl Shard {
                 self.round.send(source.0, Body::Hold(source.1));
             }
         }
+    }
+
+    /// A message has been delivered, some of it to receivers that nobody waits for any more.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn count_futile(&mut self, route: &Route) {
+        let targets = std::mem::take(&mut self.futile.targets);
+        if targets == route.local.len() + route.shared.len() && route.remote.is_empty() {
+            self.futile.messages += 1;
+        }
+    }
+
+    /// Lets a publisher rest that serves nobody. One useful message between them, and it goes on.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn rest_futile(&mut self, id: ConnectionId, messages_before: u64, now: Timestamp) {
+        let messages = std::mem::take(&mut self.futile.messages);
+        let pause_ms = self.hub.limits().slow_consumer_pause_ms;
+        let Some(session) = self.sessions.online_mut(id) else { return };
+        let Some(connection) = session.connection.as_mut() else { return };
+        let sent = connection.traffic.messages_in;
+        let former = connection.futile.filter(|former| former.until == messages_before);
+        let count = former.map_or(0, |former| former.count) + messages;
+        let is_useful = sent.saturating_sub(messages_before) != messages;
+        let may_rest = pause_ms > 0 && connection.waits.is_none();
+        connection.futile = None;
+        if is_useful {
+            return;
+        }
+        if count >= FUTILE_MESSAGES_MAX && may_rest {
+            self.round.counters.futile_pauses += 1;
+            return self.wait_until(id, now.plus_ms(pause_ms));
+        }
+        connection.futile = Some(FutileRun { until: sent, count });
     }
 
     pub(crate) fn hold_connection(&mut self, id: ConnectionId) {
@@ -174,3 +236,6 @@ pub(crate) fn count_dropped(session: &mut Session, round: &mut Round, rule: Drop
         round.report(Report::SlowConsumer { client, rule, dropped: count });
     }
 }
+
+/// A publisher with fewer than these in succession is not worth a pause.
+const FUTILE_MESSAGES_MAX: u64 = 64;

@@ -18,6 +18,7 @@ pub(crate) fn draw_limits(choices: &mut Choices) -> Limits {
         topic_alias_max: choices.pick(&[32, 1, 0]),
         session_expiry_s_max: LASTING_S,
         slow_consumer_patience_ms: choices.pick(&[5_000, 100]),
+        slow_consumer_pause_ms: choices.pick(&[50, 0, 2_000]),
         keep_alive_s_max: choices.pick(&[0, 60]),
         ..defaults
     };

@@ -66,6 +66,10 @@ fn measure(program: &Path, directory: &Path, seconds: u32) -> anyhow::Result<()>
     let under_garbage = scene.latency(calm_s)?;
     let thrown = garbage.end();
     let after = scene.latency(calm_s)?;
+    // What throwing costs the others on this machine although the broker has nothing to do with it.
+    let elsewhere = garbage::Garbage::start(garbage::sink()?, GARBAGE_A_SECOND);
+    let under_elsewhere = scene.latency(calm_s)?;
+    let thrown_elsewhere = elsewhere.end();
     let storm = scene.storm()?;
 
     let idle = [&before, &between, &after];
@@ -73,6 +77,8 @@ fn measure(program: &Path, directory: &Path, seconds: u32) -> anyhow::Result<()>
     tell("others, flood", &under_flood, &idle);
     println!("garbage in {calm_s} s and the start of a client: {thrown}");
     tell("others, garbage", &under_garbage, &idle);
+    println!("the same to a listener that only accepts and closes: {thrown_elsewhere}");
+    tell("others, garbage elsewhere", &under_elsewhere, &idle);
     println!("storm: {storm}");
     let resident = resident_bytes(broker.pid())?;
     println!("resident at the end: {} MiB of {}", resident >> 20, CEILING_BYTES >> 20);
@@ -167,8 +173,10 @@ fn number(result: &Value, name: &str) -> Option<u64> {
 }
 
 fn tell(what: &str, latency: &Latency, idle: &[&Latency]) {
-    let worst_idle = idle.iter().map(|it| it.p99_us).max().unwrap_or(1).max(1);
-    let tenths = latency.p99_us * 10 / worst_idle;
+    let mut idle: Vec<_> = idle.iter().map(|it| it.p99_us).collect();
+    idle.sort_unstable();
+    let median = idle.get(idle.len() / 2).copied().unwrap_or(1).max(1);
+    let tenths = latency.p99_us * 10 / median;
     println!("{what}: {latency}: p99 is {}.{} times the idle one", tenths / 10, tenths % 10);
 }
 

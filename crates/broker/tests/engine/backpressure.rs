@@ -73,6 +73,43 @@ fn one_stuck_receiver_does_not_stop_a_publisher_for_ever() {
     }
 }
 
+/// Whether the publisher was paused while 200 messages came one after the other, patience being over.
+fn is_paused_by_200(
+    world: &mut World,
+    publisher: usize,
+    mut topic: impl FnMut(usize) -> &'static str,
+) -> bool {
+    (0..200).any(|number| {
+        world.publish(publisher, topic(number), Q0, &format!("{number:0200}"));
+        world.clients[publisher].is_paused
+    })
+}
+
+#[test]
+fn a_publisher_that_only_a_given_up_receiver_hears_rests_between_its_messages() {
+    let (mut world, publisher, _) = flooded(1, Q0, 1000);
+    world.wait_s(6);
+    assert!(is_paused_by_200(&mut world, publisher, |_| "a"));
+    assert!(world.engines[0].counters().futile_pauses > 0);
+    world.wait_s(1);
+    assert!(!world.clients[publisher].is_paused, "it goes on");
+    let second = world.connect("ann", "s2", V5);
+    world.subscribe(second, "a", Q0);
+    assert!(!is_paused_by_200(&mut world, publisher, |_| "a"), "somebody hears it");
+    assert_eq!(world.messages(second).len(), 200);
+}
+
+#[test]
+fn a_publisher_with_some_messages_for_a_given_up_receiver_does_not_rest() {
+    let (mut world, publisher, _) = flooded(1, Q0, 1000);
+    let second = world.connect("ann", "s2", V5);
+    world.subscribe(second, "b", Q0);
+    world.wait_s(6);
+    let in_turn = |number| if number % 50 == 0 { "b" } else { "a" };
+    assert!(!is_paused_by_200(&mut world, publisher, in_turn));
+    assert_eq!(world.messages(second).len(), 4);
+}
+
 #[test]
 fn a_held_publisher_is_let_go_when_its_receiver_is_gone() {
     for shards in [1, 2] {
@@ -109,6 +146,9 @@ fn the_outbox_of_a_stuck_receiver_never_grows_beyond_its_limit() {
     let (mut world, publisher, subscriber) = flooded(1, Q0, 1000);
     world.wait_s(6);
     for number in 0..5_000 {
+        if world.clients[publisher].is_paused {
+            world.wait_s(1);
+        }
         world.publish(publisher, "a", Q0, &format!("{number:0200}"));
         let waiting = world.engines[0].output(world.clients[subscriber].id).len();
         assert!(waiting <= 20_000, "{waiting}");

@@ -110,7 +110,7 @@ fn outboxes_of_those_who_do_not_read_are_cut_down_oldest_first() {
     world.clients[subscriber].reads = false;
     for number in 0..1_000 {
         world.publish(publisher, "a", Q0, &format!("{number:0500}"));
-        if number == 300 {
+        if world.clients[publisher].is_paused {
             // Patience with it is over.
             world.wait_s(10);
         }

@@ -139,7 +139,7 @@ impl Default for IntakeLimits {
             connect_timeout: Duration::from_secs(10),
             connect_packet_size_max: 256 * 1024,
             connect_bytes_max: 16 << 20,
-            pending_connections_max: 2000,
+            pending_connections_max: 5000,
             pending_per_source_max: 1000,
             connections_per_source_max: 0,
             http_connections_max: 512,
@@ -192,7 +192,7 @@ impl Default for Log {
 /// The process.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
-    /// Threads that serve connections; 0 for one per core, 16 at most.
+    /// Threads that serve connections; 0 for one for each core but one, and 1 to 16.
     pub(crate) shards: usize,
     /// How long a stopping server waits for its clients to take their last bytes.
     pub(crate) stop_timeout: Duration,

@@ -365,6 +365,7 @@ fn every_limit_of_the_engine_has_a_key() {
         permit_cache_topics_max: _,
         route_cache_targets_max: _,
         slow_consumer_patience_ms: _,
+        slow_consumer_pause_ms: _,
         close_linger_ms: _,
         denied_publish: _,
         payload_format: _,
@@ -377,5 +378,5 @@ fn every_limit_of_the_engine_has_a_key() {
     let keys_of = |section| KEYS.iter().filter(|key| key.section == section).count();
     // Those before a login, and the memory ceiling.
     let of_others = 11;
-    assert_eq!(keys_of("limits") - of_others + keys_of("mqtt"), 30);
+    assert_eq!(keys_of("limits") - of_others + keys_of("mqtt"), 31);
 }

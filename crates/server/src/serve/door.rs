@@ -67,7 +67,7 @@ async fn shake(
         }
         Err(failed) => {
             front.metrics.count(HANDSHAKE, &visitor.listener, failed.kind);
-            report::no_handshake(&visitor, &failed);
+            report::no_handshake(&visitor, &front.repeats, &failed);
             None
         }
     }

@@ -4,7 +4,8 @@
 //! One that has begun a TLS handshake waits for our processor as much as we for it, so it does not count as silent for a
 //! moment: otherwise a storm of honest clients would push each other out in the middle of their handshakes.
 //! When all pending places are taken, the connection that has been silent for longest makes room: under an attack that is
-//! the attacker's, in a storm of honest clients there is none, and then new ones wait in the kernel's queue.
+//! the attacker's. In a storm of honest clients none has been silent for longer than it takes to speak, and then new ones
+//! wait in the kernel's queue instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -41,6 +42,7 @@ struct Places {
 
 struct Silent {
     source: Source,
+    since_ms: u64,
     /// Ends the connection; absent until its task runs.
     task: Option<AbortHandle>,
 }
@@ -132,9 +134,10 @@ impl Intake {
             tokio::pin!(left);
             left.as_mut().enable();
             {
-                let mut places = self.places.lock();
-                places.end_patience(clock::now().0);
-                if places.pending < self.limits.pending_connections_max || !places.silent.is_empty()
+                let (mut places, now_ms) = (self.places.lock(), clock::now().0);
+                places.end_patience(now_ms);
+                if places.pending < self.limits.pending_connections_max
+                    || places.silent.values().next().is_some_and(|it| it.is_overdue(now_ms))
                 {
                     return;
                 }
@@ -146,6 +149,10 @@ impl Intake {
 
     /// Takes a place for a new, silent connection from this address; `None` if its source has too many.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Ticket> {
+        self.enter_at(address, clock::now().0)
+    }
+
+    fn enter_at(self: &Arc<Self>, address: IpAddr, now_ms: u64) -> Option<Ticket> {
         let source = Source::of(address);
         let mut guard = self.places.lock();
         let places = &mut *guard;
@@ -160,14 +167,19 @@ impl Intake {
             .flatten();
         let oldest = || places.silent.keys().next().copied();
         let is_full = places.pending >= self.limits.pending_connections_max;
-        let displaced = oldest_of_source.or_else(|| is_full.then(oldest).flatten());
+        let is_overdue =
+            |number: &u64| places.silent.get(number).is_some_and(|it| it.is_overdue(now_ms));
+        // While there is room for all, nobody is pushed out before it could have spoken.
+        let displaced = oldest_of_source
+            .filter(|number| is_full || is_overdue(number))
+            .or_else(|| is_full.then(oldest).flatten());
         if let Some(number) = displaced {
             places.displace(number);
         }
         places.pending = places.pending.saturating_add(1);
         let number = places.next;
         places.next = number.wrapping_add(1);
-        places.silent.insert(number, Silent { source, task: None });
+        places.silent.insert(number, Silent { source, since_ms: now_ms, task: None });
         places.sources.entry(source).or_default().silent.insert(number);
         drop(guard);
         let intake = Arc::clone(self);
@@ -183,6 +195,13 @@ impl Intake {
         if let Some(silent) = silent {
             silent.task = Some(task);
         }
+    }
+}
+
+impl Silent {
+    /// Whether it has had the time to speak.
+    fn is_overdue(&self, now_ms: u64) -> bool {
+        self.since_ms.saturating_add(GRACE_MS) <= now_ms
     }
 }
 
@@ -337,6 +356,9 @@ impl Source {
     }
 }
 
+/// How long a client may take for its CONNECT, or for the beginning of its handshake, before its connection may be made
+/// to leave for another.
+const GRACE_MS: u64 = 250;
 /// How long a TLS handshake may take before the connection may be made to leave for another.
 const PATIENCE_MS: u64 = 2000;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -372,13 +394,37 @@ mod tests {
         assert_eq!(silent(&intake), [1, 2]);
     }
 
+    #[tokio::test]
+    async fn nobody_has_to_make_room_before_it_could_have_spoken() {
+        let intake = intake(2, 10, 0);
+        let now_ms = clock::now().0;
+        let _tickets =
+            ["10.0.0.1", "10.0.0.2"].map(|ip| intake.enter_at(address(ip), now_ms + 60_000));
+        let room = tokio::time::timeout(Duration::from_millis(1), intake.room());
+        assert!(room.await.is_err(), "the next one waits");
+        for silent in intake.places.lock().silent.values_mut() {
+            silent.since_ms = now_ms.saturating_sub(GRACE_MS);
+        }
+        intake.room().await;
+    }
+
     #[test]
     fn a_source_over_its_bound_displaces_only_its_own() {
         let intake = intake(10, 2, 0);
-        let _tickets: Vec<_> = ["10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.2"]
-            .map(|ip| intake.enter(address(ip)))
+        let mut tickets: Vec<_> = ["10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.2"]
+            .map(|ip| intake.enter_at(address(ip), 0))
             .into();
-        assert_eq!(silent(&intake), [0, 2, 3]);
+        assert_eq!(
+            silent(&intake),
+            [0, 1, 2, 3],
+            "as long as they may still speak, and there is room"
+        );
+        tickets.push(intake.enter_at(address("10.0.0.2"), GRACE_MS));
+        assert_eq!(silent(&intake), [0, 2, 3, 4]);
+        tickets.extend((0..6).map(|_| intake.enter_at(address("10.0.0.2"), GRACE_MS)));
+        assert_eq!(silent(&intake).len(), 10 - 3, "the three that were overdue");
+        tickets.extend((0..4).map(|_| intake.enter_at(address("10.0.0.2"), GRACE_MS)));
+        assert!(silent(&intake).contains(&0), "when it is full they are its own all the same");
     }
 
     #[test]

@@ -81,10 +81,12 @@ fn greet(
     front: Arc<Front>,
 ) {
     let Some(ticket) = front.intake.enter(address.ip()) else {
-        tracing::info!(
-            %address, listener = &*listener, reason = "connections_per_source_max is reached",
-            "connection refused"
-        );
+        if front.repeats.is_to_be_told(address.ip()) {
+            tracing::info!(
+                %address, listener = &*listener, reason = "connections_per_source_max is reached",
+                "connection refused"
+            );
+        }
         front.metrics.count(SOCKET, &listener, "too_many");
         return;
     };

@@ -101,17 +101,36 @@ impl<'a> MakeWriter<'a> for LogWriter {
 
 fn write_lines(receiver: &Receiver<Line>, dropped: &AtomicU64) {
     let mut out = io::stderr();
+    let mut text = Vec::new();
     while let Ok(Line::Text(line)) = receiver.recv() {
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            drop(writeln!(out, "{lost} log lines were dropped: stderr is read too slowly"));
+            let told =
+                format!("{lost} log lines were dropped: stderr is read too slowly\n").into_bytes();
+            text.extend_from_slice(&told);
+        }
+        text.extend_from_slice(&line);
+        // What has come meanwhile goes with it.
+        let mut is_end = false;
+        while text.len() < WRITE_BYTES {
+            match receiver.try_recv() {
+                Ok(Line::Text(line)) => text.extend_from_slice(&line),
+                Ok(Line::End) => is_end = true,
+                Err(_) => break,
+            }
         }
         // Nobody is left to be told when stderr itself is gone.
-        drop(out.write_all(&line));
+        drop(out.write_all(&text));
+        text.clear();
+        if is_end {
+            return;
+        }
     }
 }
 
 const LINES_WAITING_MAX: usize = 16_384;
+/// Lines are written together until there are so many bytes.
+const WRITE_BYTES: usize = 64 * 1024;
 /// A second in all.
 const END_LOOKS: usize = 500;
 const END_LOOK: Duration = Duration::from_millis(2);

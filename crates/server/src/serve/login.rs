@@ -21,6 +21,7 @@ use super::handshake::Secured;
 use super::inbox::{Inbox, Newcomer, Order};
 use super::intake::{Intake, Ticket};
 use super::metrics::{ACCEPTED, LOGIN, Metrics, NO_CONNECT};
+use super::repeats::Repeats;
 use super::transport::Transport;
 use super::{enhanced, farewell, refusal, report};
 
@@ -38,6 +39,8 @@ pub(crate) struct Front {
     pub(crate) inboxes: Arc<[Inbox]>,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
+    /// What the log does not need one by one.
+    pub(crate) repeats: Arc<Repeats>,
 }
 
 /// Who is behind an accepted connection, as far as is known.
@@ -78,7 +81,7 @@ pub(crate) async fn admit(socket: TcpStream, visitor: Visitor, door: Arc<Door>, 
         Ok((connect, rest)) => Box::pin(log_in(transport, visitor, connect, rest, &front)).await,
         Err(NoConnect::Lost(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
             front.metrics.count(LOGIN, &visitor.listener, NO_CONNECT);
-            report::no_connect(&visitor, &error.to_string());
+            report::no_connect(&visitor, &front.repeats, &error.to_string());
             farewell::say(transport, &[]).await;
         }
         Err(NoConnect::Lost(error)) => {
@@ -86,13 +89,16 @@ pub(crate) async fn admit(socket: TcpStream, visitor: Visitor, door: Arc<Door>, 
         }
         Err(NoConnect::TooSlow) => {
             front.metrics.count(LOGIN, &visitor.listener, NO_CONNECT);
-            report::no_connect(&visitor, "no CONNECT in time");
+            report::no_connect(&visitor, &front.repeats, "no CONNECT in time");
         }
         Err(NoConnect::Refused(error)) => {
             front.metrics.count(LOGIN, &visitor.listener, NO_CONNECT);
-            report::no_connect(&visitor, error.detail);
+            report::no_connect(&visitor, &front.repeats, error.detail);
             let last = error.connack_version.map(|version| refusal::connack(version, error.reason));
-            farewell::say(transport, &last.unwrap_or_default()).await;
+            // Bare bytes that are no MQTT are answered by the end alone, and that may come as a reset.
+            if last.is_some() || !transport.is_bare() {
+                farewell::say(transport, &last.unwrap_or_default()).await;
+            }
         }
     }
 }

@@ -29,6 +29,7 @@ mod process;
 mod proven;
 mod refusal;
 mod remainder;
+mod repeats;
 mod report;
 mod shard;
 mod shards;

@@ -26,7 +26,7 @@ use super::shard::Watched;
 use super::shards::Shards;
 use super::sources::{Pulse, Sources};
 use super::state::State;
-use super::{certificates, clients, clock, memory, process, system};
+use super::{certificates, clients, clock, memory, process, repeats, system};
 use crate::config::{Config, authentication_word};
 
 /// Serves until a signal says to stop.
@@ -91,7 +91,8 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let ready = entrances.ready_line();
     let inboxes = Arc::clone(&shards.inboxes);
     let books = admin.clone();
-    let front = Arc::new(Front { intake, admin, pki, hub, inboxes, metrics });
+    let repeats = repeats::watched(&mut tasks);
+    let front = Arc::new(Front { intake, admin, pki, hub, inboxes, metrics, repeats });
     for (listener, door) in entrances.open(&config, &router, &http_places) {
         tasks.spawn(listener.accept(door, Arc::clone(&front)));
     }
@@ -170,7 +171,8 @@ fn say_ready(line: &str) -> std::io::Result<()> {
 
 fn shard_count(config: &Config) -> usize {
     if config.server.shards == 0 {
-        process::cores().min(SHARDS_BY_DEFAULT_MAX)
+        // One core is left to what is not traffic: the kernel's network, handshakes, password hashes, the database.
+        process::cores().saturating_sub(1).clamp(1, SHARDS_BY_DEFAULT_MAX)
     } else {
         config.server.shards
     }

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     io::Write,
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -66,6 +66,14 @@ impl Garbage {
         let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
         Thrown { opened: count(&self.opened), failed: count(&self.failed) }
     }
+}
+
+/// A listener that accepts and closes as long as this process lives. Gives its port.
+pub(super) fn sink() -> std::io::Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let port = listener.local_addr()?.port();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    Ok(port)
 }
 
 fn throw(port: u16, kind: u32) -> bool {

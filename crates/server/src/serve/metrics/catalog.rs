@@ -90,6 +90,7 @@ pub(crate) static FAMILIES: &[Family] = &[
     counter("countersign_publishers_paused_total", &[], "Times that a publisher was not read for a while: a receiver is behind, its budget used up, or memory short."),
     counter("countersign_publish_budget_waits_total", &[], "Times that a publisher had to wait for its publish budget."),
     counter("countersign_receivers_given_up_total", &[], "Times that a receiver took so long that publishers wait for it no more."),
+    counter("countersign_publisher_pauses_total", &[], "Pauses of publishers whose last messages only such receivers would have got."),
     gauge("countersign_publishers_paused", &[], "Connections that are not read at the moment."),
     gauge("countersign_receivers_behind", &[], "Clients that do not take what waits for them fast enough."),
 

@@ -101,6 +101,7 @@ fn put_rules(out: &mut Samples, counters: &Counters) {
     out.put("countersign_publishers_paused_total", &[], counters.held_back);
     out.put("countersign_publish_budget_waits_total", &[], counters.budget_waits);
     out.put("countersign_receivers_given_up_total", &[], counters.patience_over);
+    out.put("countersign_publisher_pauses_total", &[], counters.futile_pauses);
 }
 
 fn put_held(out: &mut Samples, sources: &Sources, census: &Census) {

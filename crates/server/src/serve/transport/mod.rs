@@ -33,6 +33,11 @@ pub(crate) enum Detached {
 }
 
 impl Transport {
+    /// Whether nothing but TCP is under it, which needs no farewell of its own.
+    pub(crate) fn is_bare(&self) -> bool {
+        matches!(self, Transport::Direct(Pipe::Tcp(_)))
+    }
+
     /// Registers the connection with the current runtime.
     ///
     /// # Errors

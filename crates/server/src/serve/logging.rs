@@ -1,15 +1,15 @@
 //! The log: structured lines to stderr, written by a thread of their own.
 //!
-//! A reader of stderr that stands still must not stop traffic, so lines wait in a bounded channel; when it is full,
-//! lines are dropped, counted, and the number is told as soon as there is room again.
+//! A reader of stderr that stands still must not stop traffic, so lines wait in a bounded buffer; when it is full,
+//! lines are dropped, counted, and the number is told as soon as there is room again. The thread is woken by the first
+//! line that waits and lets others gather for some milliseconds: waking it for each would cost more than the lines.
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -17,7 +17,7 @@ use crate::config::{Log, LogFormat};
 
 /// Keeps the log's thread; dropping it writes what still waits.
 pub(crate) struct LogGuard {
-    writer: LogWriter,
+    lines: Arc<Lines>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -26,35 +26,34 @@ pub(crate) struct LogGuard {
 /// # Errors
 /// The thread cannot be started.
 pub(crate) fn start(log: &Log) -> io::Result<LogGuard> {
-    let (sender, receiver) = sync_channel(LINES_WAITING_MAX);
-    let writer = LogWriter { sender, dropped: Arc::new(AtomicU64::new(0)) };
-    let dropped = Arc::clone(&writer.dropped);
+    let lines = Arc::new(Lines::default());
+    let writer = LogWriter(Arc::clone(&lines));
+    let written = Arc::clone(&lines);
     let thread = std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_lines(&receiver, &dropped))?;
+        .spawn(move || written.write_to(io::stderr()))?;
     // What the storage engine notices is told by the broker, once and in its own words.
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("{},fjall=off,lsm_tree=off", log.level)))
         .with_ansi(false)
         .with_target(false)
-        .with_writer(writer.clone());
+        .with_writer(writer);
     // Only tests could have set one before, and then theirs is the one to keep.
     let is_set = match log.format {
         LogFormat::Text => builder.try_init().is_ok(),
         LogFormat::Json => builder.json().flatten_event(true).try_init().is_ok(),
     };
     debug_assert!(is_set, "logging is set up once");
-    Ok(LogGuard { writer, thread: Some(thread) })
+    Ok(LogGuard { lines, thread: Some(thread) })
 }
 
 impl Drop for LogGuard {
     /// Waits for the last lines, but not for a reader of stderr that stands still.
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        // The subscriber lives for ever and keeps its sender, so the end is a line of its own.
-        let mut is_told = false;
+        // The subscriber lives for ever and keeps the lines with it, so the end has to be told.
+        self.lines.end();
         for _ in 0..END_LOOKS {
-            is_told = is_told || self.writer.sender.try_send(Line::End).is_ok();
             if thread.is_finished() {
                 return;
             }
@@ -63,26 +62,75 @@ impl Drop for LogGuard {
     }
 }
 
-enum Line {
-    Text(Box<[u8]>),
-    End,
+/// What waits to be written.
+#[derive(Default)]
+struct Lines {
+    waiting: Mutex<Waiting>,
+    /// Something waits that did not before, or it is the end.
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    text: Vec<u8>,
+    dropped: u64,
+    is_ended: bool,
+}
+
+impl Lines {
+    fn push(&self, line: &[u8]) {
+        let mut waiting = self.waiting.lock();
+        if waiting.text.len().saturating_add(line.len()) > WAITING_BYTES_MAX {
+            waiting.dropped = waiting.dropped.saturating_add(1);
+            return;
+        }
+        let is_first = waiting.text.is_empty();
+        waiting.text.extend_from_slice(line);
+        drop(waiting);
+        if is_first {
+            self.news.notify_one();
+        }
+    }
+
+    fn end(&self) {
+        self.waiting.lock().is_ended = true;
+        self.news.notify_one();
+    }
+
+    /// Writes what comes until the end.
+    fn write_to(&self, mut out: impl Write) {
+        let (mut text, mut is_ended) = (Vec::new(), false);
+        while !is_ended {
+            let mut waiting = self.waiting.lock();
+            while waiting.text.is_empty() && !waiting.is_ended {
+                self.news.wait(&mut waiting);
+            }
+            if !waiting.is_ended {
+                // Woken before the time is over by the end alone.
+                self.news.wait_for(&mut waiting, GATHER);
+            }
+            std::mem::swap(&mut waiting.text, &mut text);
+            let dropped = std::mem::take(&mut waiting.dropped);
+            is_ended = waiting.is_ended;
+            drop(waiting);
+            // Nobody is left to be told when stderr itself is gone.
+            drop(out.write_all(&text));
+            if dropped > 0 {
+                drop(writeln!(out, "{dropped} log lines were dropped: stderr is read too slowly"));
+            }
+            text.clear();
+            text.shrink_to(KEPT_BYTES);
+        }
+    }
 }
 
 #[derive(Clone)]
-struct LogWriter {
-    sender: SyncSender<Line>,
-    dropped: Arc<AtomicU64>,
-}
+struct LogWriter(Arc<Lines>);
 
 impl Write for LogWriter {
     /// The formatter hands over one whole line a call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self.sender.try_send(Line::Text(line.into())) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        self.0.push(line);
         Ok(line.len())
     }
 
@@ -99,54 +147,31 @@ impl<'a> MakeWriter<'a> for LogWriter {
     }
 }
 
-fn write_lines(receiver: &Receiver<Line>, dropped: &AtomicU64) {
-    let mut out = io::stderr();
-    let mut text = Vec::new();
-    while let Ok(Line::Text(line)) = receiver.recv() {
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            let told =
-                format!("{lost} log lines were dropped: stderr is read too slowly\n").into_bytes();
-            text.extend_from_slice(&told);
-        }
-        text.extend_from_slice(&line);
-        // What has come meanwhile goes with it.
-        let mut is_end = false;
-        while text.len() < WRITE_BYTES {
-            match receiver.try_recv() {
-                Ok(Line::Text(line)) => text.extend_from_slice(&line),
-                Ok(Line::End) => is_end = true,
-                Err(_) => break,
-            }
-        }
-        // Nobody is left to be told when stderr itself is gone.
-        drop(out.write_all(&text));
-        text.clear();
-        if is_end {
-            return;
-        }
-    }
-}
-
-const LINES_WAITING_MAX: usize = 16_384;
-/// Lines are written together until there are so many bytes.
-const WRITE_BYTES: usize = 64 * 1024;
+const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Room for lines that is kept when there are none.
+const KEPT_BYTES: usize = 64 * 1024;
+/// How long the first line waits for others.
+const GATHER: Duration = Duration::from_millis(5);
 /// A second in all.
 const END_LOOKS: usize = 500;
 const END_LOOK: Duration = Duration::from_millis(2);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct Written(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Lines {
+    impl Written {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().clone()).unwrap()
+        }
+    }
+
+    impl Write for Written {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -157,8 +182,8 @@ mod tests {
 
     /// What the log shows for a line with this text from a peer in it.
     fn logged(format: LogFormat, text: &str) -> String {
-        let lines = Lines::default();
-        let writer = lines.clone();
+        let written = Written::default();
+        let writer = written.clone();
         let builder =
             tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
         let log = || tracing::warn!(user = text, "login refused");
@@ -166,8 +191,32 @@ mod tests {
             LogFormat::Text => tracing::subscriber::with_default(builder.finish(), log),
             LogFormat::Json => tracing::subscriber::with_default(builder.json().finish(), log),
         }
-        let bytes = lines.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        written.text()
+    }
+
+    #[test]
+    fn lines_are_written_in_order_to_the_last_and_what_is_too_much_is_counted() {
+        let lines = Arc::new(Lines::default());
+        let (written, line) = (Written::default(), [b'x'; 1023]);
+        for number in 0..5_000 {
+            lines.push(format!("{number} {}\n", line.escape_ascii()).as_bytes());
+        }
+        let (theirs, out) = (Arc::clone(&lines), written.clone());
+        let thread = std::thread::spawn(move || theirs.write_to(out));
+        while !lines.waiting.lock().text.is_empty() {
+            std::thread::yield_now();
+        }
+        lines.push(b"after\n");
+        lines.end();
+        thread.join().unwrap();
+        let text = written.text();
+        let numbers = text.lines().map_while(|it| it.split_once(' ')?.0.parse::<usize>().ok());
+        let kept = numbers.enumerate().take_while(|(place, number)| place == number).count();
+        assert!(kept > 4_000, "{kept} lines");
+        let rest: Vec<_> = text.lines().skip(kept).collect();
+        let lost = 5_000 - kept;
+        let told = format!("{lost} log lines were dropped: stderr is read too slowly");
+        assert_eq!(rest, [told.as_str(), "after"]);
     }
 
     #[test]

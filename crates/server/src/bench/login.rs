@@ -131,11 +131,14 @@ impl Logins<'_> {
     fn run(&mut self, broker: &mut Option<Watched>) -> Result<(), BenchError> {
         let mut seconds = Seconds::default();
         let (mut last_event_ns, mut ready) = (0, Vec::new());
-        for slot in 0..self.slots.len() {
-            self.begin(slot)?;
-        }
-        while self.under_way > 0 {
-            self.poller.wait(TURN, &mut ready)?;
+        let mut unbegun = 0..self.slots.len();
+        while self.under_way > 0 || !unbegun.is_empty() {
+            // Those that are through with connecting speak before the next begin, as if each were a machine of its own.
+            for slot in unbegun.by_ref().take(BURST) {
+                self.begin(slot)?;
+            }
+            let timeout = if unbegun.is_empty() { TURN } else { Duration::ZERO };
+            self.poller.wait(timeout, &mut ready)?;
             let now_ns = self.clock.ns();
             while let Some((_, slot, client)) = self.again.pop_front_if(|it| it.0 <= now_ns) {
                 self.begin_client(slot, client)?;
@@ -314,6 +317,8 @@ fn connect(account: &Account) -> std::io::Result<TcpStream> {
 }
 
 const STALL_NS: u64 = 10_000_000_000;
+/// Logins begun in one turn.
+const BURST: usize = 256;
 const TURN: Duration = Duration::from_millis(20);
 /// How long a client waits before it comes again.
 const PAUSE_NS: u64 = 100_000_000;

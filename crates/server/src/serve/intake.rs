@@ -162,18 +162,23 @@ impl Intake {
             return None;
         }
         of_source.connections = of_source.connections.saturating_add(1);
-        let oldest_of_source = (of_source.silent.len() >= self.limits.pending_per_source_max)
-            .then(|| of_source.silent.first().copied())
-            .flatten();
-        let oldest = || places.silent.keys().next().copied();
         let is_full = places.pending >= self.limits.pending_connections_max;
-        let is_overdue =
-            |number: &u64| places.silent.get(number).is_some_and(|it| it.is_overdue(now_ms));
-        // While there is room for all, nobody is pushed out before it could have spoken.
-        let displaced = oldest_of_source
-            .filter(|number| is_full || is_overdue(number))
-            .or_else(|| is_full.then(oldest).flatten());
-        if let Some(number) = displaced {
+        let too_many = of_source.silent.len().saturating_add(1);
+        let too_many = too_many.saturating_sub(self.limits.pending_per_source_max);
+        // While there is room for all, nobody is pushed out before it could have spoken; then two go for one that
+        // comes, until the source has no more than its share.
+        let oldest_of_source: Vec<_> =
+            of_source.silent.iter().copied().take(too_many.min(2)).collect();
+        let mut is_displaced = false;
+        for number in oldest_of_source {
+            let is_overdue = places.silent.get(&number).is_some_and(|it| it.is_overdue(now_ms));
+            if is_overdue || (is_full && !is_displaced) {
+                places.displace(number);
+                is_displaced = true;
+            }
+        }
+        let oldest = places.silent.keys().next().copied();
+        if let Some(number) = oldest.filter(|_| is_full && !is_displaced) {
             places.displace(number);
         }
         places.pending = places.pending.saturating_add(1);
@@ -358,7 +363,7 @@ impl Source {
 
 /// How long a client may take for its CONNECT, or for the beginning of its handshake, before its connection may be made
 /// to leave for another.
-const GRACE_MS: u64 = 250;
+const GRACE_MS: u64 = 1000;
 /// How long a TLS handshake may take before the connection may be made to leave for another.
 const PATIENCE_MS: u64 = 2000;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -420,11 +425,11 @@ mod tests {
             "as long as they may still speak, and there is room"
         );
         tickets.push(intake.enter_at(address("10.0.0.2"), GRACE_MS));
-        assert_eq!(silent(&intake), [0, 2, 3, 4]);
-        tickets.extend((0..6).map(|_| intake.enter_at(address("10.0.0.2"), GRACE_MS)));
-        assert_eq!(silent(&intake).len(), 10 - 3, "the three that were overdue");
-        tickets.extend((0..4).map(|_| intake.enter_at(address("10.0.0.2"), GRACE_MS)));
-        assert!(silent(&intake).contains(&0), "when it is full they are its own all the same");
+        assert_eq!(silent(&intake), [0, 3, 4], "two that are overdue go for one that comes");
+        tickets.extend((0..5).map(|_| intake.enter_at(address("10.0.0.2"), GRACE_MS)));
+        assert_eq!(silent(&intake), [0, 4, 5, 6, 7, 8, 9]);
+        tickets.push(intake.enter_at(address("10.0.0.2"), GRACE_MS));
+        assert_eq!(silent(&intake), [0, 5, 6, 7, 8, 9, 10], "all places are taken: its own oldest");
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl Default for IntakeLimits {
             connect_packet_size_max: 256 * 1024,
             connect_bytes_max: 16 << 20,
             pending_connections_max: 20_000,
-            pending_per_source_max: 1000,
+            pending_per_source_max: 10_000,
             connections_per_source_max: 0,
             http_connections_max: 512,
             http_connections_per_source_max: 256,

@@ -29,7 +29,7 @@ fn user(rules: u128) -> Result<User, Box<dyn Error>> {
         name: UserName::parse("machine")?,
         grants: GrantTypes::PASSWORD,
         publish_prefix: None,
-        roles: Vec::new(),
+        roles: access::RoleIds::new(),
         permissions: (0..rules).map(permission).collect::<Result<_, Box<dyn Error>>>()?,
         enabled: true,
         publish_budget: PublishBudget::default(),

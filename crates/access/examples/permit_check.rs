@@ -70,7 +70,7 @@ fn user(number: u128) -> Result<User, Box<dyn Error>> {
         name: UserName::parse(&format!("user-{number}"))?,
         grants: GrantTypes::PASSWORD,
         publish_prefix: None,
-        roles: vec![RoleId(Uuid::from_u128(number))],
+        roles: [RoleId(Uuid::from_u128(number))].into_iter().collect(),
         permissions: Vec::new(),
         enabled: true,
         publish_budget: access::PublishBudget::default(),

@@ -58,7 +58,7 @@ fn user(number: u128, roles: u128) -> Result<User, Box<dyn Error>> {
         name: UserName::parse(&format!("machine-{number:08}"))?,
         grants: GrantTypes::PASSWORD,
         publish_prefix: None,
-        roles: vec![role_of(number), role_of(number / 3)],
+        roles: [role_of(number), role_of(number / 3)].into_iter().collect(),
         permissions: Vec::new(),
         enabled: true,
         publish_budget: access::PublishBudget::default(),

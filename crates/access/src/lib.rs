@@ -36,7 +36,7 @@ pub use explanation::{Because, Decision, Explanation, Owner, Request};
 pub use grants::{AuthMethod, Grant, GrantTypes, ProvenMethods};
 pub use ids::{PermissionId, RoleId, UserId};
 pub use names::{NameError, PrefixError, PublishPrefix, RoleName, UserName};
-pub use permission::{Context, Effect, Operation, Permission, Role, UnknownWord, User};
+pub use permission::{Context, Effect, Operation, Permission, Role, RoleIds, UnknownWord, User};
 pub use permit::{Denial, HttpPermit, PublishPermit, SubscribePermit};
 pub use policy::{CompiledRole, CompiledUser, Policy, PolicyChange};
 pub use resource::Resource;

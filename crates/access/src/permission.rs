@@ -4,6 +4,7 @@ use crate::{
     GrantTypes, PermissionId, PublishBudget, PublishPrefix, Resource, RoleId, RoleName, UserId,
     UserName,
 };
+use smallvec::SmallVec;
 use std::fmt;
 use std::str::FromStr;
 
@@ -84,6 +85,9 @@ pub struct Role {
     pub publish_budget: PublishBudget,
 }
 
+/// The roles of a user. Most have one, which then takes no allocation.
+pub type RoleIds = SmallVec<[RoleId; 1]>;
+
 /// A known identity, person or machine; all but its secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -96,7 +100,7 @@ pub struct User {
     /// What is put before every topic it publishes to.
     pub publish_prefix: Option<PublishPrefix>,
     /// The roles it has. An id without a role brings nothing.
-    pub roles: Vec<RoleId>,
+    pub roles: RoleIds,
     /// Its own permissions.
     pub permissions: Vec<Permission>,
     /// How much it may publish, before its roles narrow that.

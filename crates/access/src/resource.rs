@@ -17,8 +17,8 @@ use topic::{Pattern, TopicError, TopicName};
 #[derive(Clone)]
 pub struct Resource {
     pattern: Pattern,
-    /// The spelling that was given, where it is not the canonical one.
-    written: Option<Arc<str>>,
+    /// The spelling that was given, where it is not the canonical one. As small as a pointer, since few have one.
+    written: Option<Arc<Box<str>>>,
 }
 
 impl Resource {
@@ -32,14 +32,14 @@ impl Resource {
             return Err(TopicError::Empty);
         }
         let canonical = canonical_path(text, Wildcards::Kept);
-        let written = (canonical != text).then(|| text.into());
+        let written = (canonical != text).then(|| Arc::new(text.into()));
         Ok(Resource { pattern: Pattern::parse(&canonical)?, written })
     }
 
     /// The text as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.written.as_deref().unwrap_or(self.pattern.as_str())
+        self.written.as_deref().map_or(self.pattern.as_str(), Box::as_ref)
     }
 
     /// What is matched; for a path, its canonical spelling.

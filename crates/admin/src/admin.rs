@@ -103,8 +103,8 @@ impl Admin {
             first_admin_password = first.random_password;
             (contents, reading) = store.read().await?;
         }
-        let directory = directory_of(&store, contents, reading).await?;
-        let policy = directory.policy();
+        let mut directory = directory_of(&store, contents, reading).await?;
+        let policy = directory.complete();
         let revoked = directory.certificates.all().filter(|record| record.revoked.is_some());
         let revoked = revoked.map(|record| record.fingerprint).collect::<RevokedCertificates>();
         let (changed, _) = watch::channel(policy.generation());
@@ -274,7 +274,7 @@ impl Shared {
     }
 }
 
-/// All that is in store.
+/// All that is in store; not complete yet.
 async fn directory_of(
     store: &Store,
     contents: Contents,
@@ -295,7 +295,6 @@ async fn directory_of(
         }
         directory.add_users(users);
     }
-    directory.name_users();
     Ok(directory)
 }
 

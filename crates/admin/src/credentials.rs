@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use store::{PasswordHash, PasswordRecord, PasswordSlot, RenewedHash};
 
 use crate::pool::Source;
@@ -14,24 +15,29 @@ use crate::proof::Tag;
 /// million of these.
 #[derive(Default)]
 pub(crate) struct Credentials {
-    passwords: Box<[Password]>,
+    passwords: SmallVec<[Password; 1]>,
     /// `None` before the first good login, as with most of many users.
     seen: Mutex<Option<Box<Seen>>>,
-    /// Whether the store does not know of the last use yet.
-    is_use_new: AtomicBool,
 }
 
 /// A password in store, with what changes at each login apart.
 pub(crate) struct Password {
     pub(crate) slot: PasswordSlot,
+    /// Whether the store does not know of the last use yet.
+    is_use_new: AtomicBool,
     pub(crate) hash: PasswordHash,
-    /// SHA-256 of the hash that was set, if `hash` was made at a login since.
-    pub(crate) renewed_from: Option<Box<[u8; 32]>>,
     created_at_ms: u64,
-    /// [`NEVER_MS`] if it does not end.
-    expires_at_ms: u64,
     /// 0 if it was never used.
     used_at_ms: AtomicU64,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few passwords have.
+struct Rare {
+    /// SHA-256 of the hash that was set, if the one in use was made at a login since.
+    renewed_from: Option<Box<[u8; 32]>>,
+    /// [`NEVER_MS`] if it does not end.
+    expires_at_ms: u64,
 }
 
 /// What good logins have left.
@@ -52,19 +58,29 @@ struct Proof {
 
 impl Password {
     fn new(record: PasswordRecord) -> Password {
+        let rare = Rare {
+            renewed_from: record.renewed_from,
+            expires_at_ms: record.expires_at_ms.unwrap_or(NEVER_MS),
+        };
+        let is_rare = rare.renewed_from.is_some() || rare.expires_at_ms != NEVER_MS;
         Password {
             slot: record.slot,
+            is_use_new: AtomicBool::new(false),
             hash: record.hash,
-            renewed_from: record.renewed_from,
             created_at_ms: record.created_at_ms,
-            expires_at_ms: record.expires_at_ms.unwrap_or(NEVER_MS),
             used_at_ms: AtomicU64::new(record.last_used_at_ms.unwrap_or_default()),
+            rare: is_rare.then(|| Box::new(rare)),
         }
     }
 
     /// When it ends; never comes last of all times.
     pub(crate) fn ends_at_ms(&self) -> u64 {
-        self.expires_at_ms
+        self.rare.as_ref().map_or(NEVER_MS, |rare| rare.expires_at_ms)
+    }
+
+    /// SHA-256 of the hash that was set, if the one in use was made at a login since.
+    pub(crate) fn renewed_from(&self) -> Option<&[u8; 32]> {
+        self.rare.as_ref()?.renewed_from.as_deref()
     }
 
     /// As it is in store, with the time of its last use as of now.
@@ -73,9 +89,9 @@ impl Password {
         PasswordRecord {
             slot: self.slot,
             hash: self.hash.clone(),
-            renewed_from: self.renewed_from.clone(),
+            renewed_from: self.renewed_from().copied().map(Box::new),
             created_at_ms: self.created_at_ms,
-            expires_at_ms: Some(self.expires_at_ms).filter(|at_ms| *at_ms != NEVER_MS),
+            expires_at_ms: Some(self.ends_at_ms()).filter(|at_ms| *at_ms != NEVER_MS),
             last_used_at_ms: Some(used_at_ms).filter(|at_ms| *at_ms > 0),
         }
     }
@@ -96,20 +112,21 @@ impl Credentials {
         }
         let passwords = passwords.into_iter().map(Password::new).collect();
         let seen = Mutex::new(self.seen.lock().clone());
-        Arc::new(Credentials { passwords, seen, ..Credentials::default() })
+        Arc::new(Credentials { passwords, seen })
     }
 
-    /// Notes that a login has used a password. True if it is the first since the store was told.
+    /// Notes that a login has used a password. True if it is the first use of it since the store was told.
     pub(crate) fn touch(&self, slot: PasswordSlot, now_ms: u64) -> bool {
-        if let Some(password) = self.password(slot) {
-            password.used_at_ms.fetch_max(now_ms, Ordering::Relaxed);
-        }
-        !self.is_use_new.swap(true, Ordering::Relaxed)
+        let Some(password) = self.password(slot) else { return false };
+        password.used_at_ms.fetch_max(now_ms, Ordering::Relaxed);
+        !password.is_use_new.swap(true, Ordering::Relaxed)
     }
 
     /// From now on a use is new again.
     pub(crate) fn settle(&self) {
-        self.is_use_new.store(false, Ordering::Relaxed);
+        for password in &self.passwords {
+            password.is_use_new.store(false, Ordering::Relaxed);
+        }
     }
 
     /// The passwords with the times of their last use as of now.
@@ -128,7 +145,7 @@ impl Credentials {
 
     /// The passwords that have not ended.
     pub(crate) fn valid(&self, now_ms: u64) -> impl Iterator<Item = &Password> {
-        self.passwords.iter().filter(move |password| now_ms < password.expires_at_ms)
+        self.passwords.iter().filter(move |password| now_ms < password.ends_at_ms())
     }
 
     /// Which password the tag is of, if it was proven.
@@ -160,7 +177,7 @@ impl Credentials {
         let mut seen = self.seen.lock();
         let proven = &mut seen.get_or_insert_default().proven;
         proven.retain(|proof| proof.slot != slot);
-        proven.push(Proof { slot, tag, expires_at_ms: password.expires_at_ms });
+        proven.push(Proof { slot, tag, expires_at_ms: password.ends_at_ms() });
     }
 }
 

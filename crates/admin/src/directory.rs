@@ -3,13 +3,15 @@
 //! Invariant: it is changed only by [`Directory::apply`], with changes that are already on disk.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use access::{
     AuthMethod, CompiledUser, Context, Effect, Operation, Permission, Policy, PolicyChange, RoleId,
-    User, UserId, UserName,
+    User, UserId,
 };
 use store::{
     Change, Contents, PasswordRecord, PasswordSlot, RenewedHash, RoleRecord, Stamp, TokenChange,
@@ -28,7 +30,7 @@ use crate::token_book::TokenBook;
 #[derive(Default)]
 pub(crate) struct Directory {
     users: HashSet<ById>,
-    user_names: BTreeMap<UserName, UserId>,
+    user_names: BTreeSet<ByName>,
     roles: HashMap<RoleId, Arc<RoleRecord>>,
     role_names: BTreeMap<Box<str>, RoleId>,
     /// Of each role, so that a user is judged without going through the permissions of its roles.
@@ -50,6 +52,9 @@ pub(crate) struct Account {
 
 /// An account, found by the id that it holds.
 struct ById(Arc<Account>);
+
+/// A user, found and ordered by the name that it holds.
+struct ByName(Arc<CompiledUser>);
 
 impl Account {
     pub(crate) fn user(&self) -> &User {
@@ -82,6 +87,38 @@ impl PartialEq for ById {
 
 impl Eq for ById {}
 
+impl ByName {
+    fn name(&self) -> &str {
+        self.0.name().as_str()
+    }
+}
+
+impl Borrow<str> for ByName {
+    fn borrow(&self) -> &str {
+        self.name()
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for ByName {}
+
+impl PartialOrd for ByName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ByName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.name().cmp(other.name())
+    }
+}
+
 impl Directory {
     /// All but the users, which come by [`Directory::add_users`].
     ///
@@ -103,7 +140,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Adds users that are in store, and not here yet. They have no names before [`Directory::name_users`].
+    /// Adds users that are in store, and not here yet. They have no names before [`Directory::complete`].
     pub(crate) fn add_users(
         &mut self,
         users: impl IntoIterator<Item = (UserRecord, Vec<PasswordRecord>)>,
@@ -113,10 +150,11 @@ impl Directory {
         }
     }
 
-    /// Names all users at once: a tree that is made in its order is full, one that grows is not.
-    pub(crate) fn name_users(&mut self) {
-        let users = self.users.iter().map(|ById(account)| account.user());
-        self.user_names = users.map(|user| (user.name.clone(), user.id)).collect();
+    /// All names at once: a tree that is made in its order is full, one that grows is not.
+    #[expect(clippy::mutable_key_type, reason = "what is in order, the name, never changes")]
+    fn names(&self) -> BTreeSet<ByName> {
+        let users = self.users.iter().map(|ById(account)| ByName(Arc::clone(&account.compiled)));
+        users.collect()
     }
 
     /// Makes a change that is on disk.
@@ -156,25 +194,47 @@ impl Directory {
         }
     }
 
-    /// The policy that all this makes, with which it shares the users.
-    pub(crate) fn policy(&self) -> Policy {
+    /// Names all users, and gives the policy that all this makes, with which it shares the users.
+    #[expect(clippy::mutable_key_type, reason = "what is in order, the name, never changes")]
+    pub(crate) fn complete(&mut self) -> Policy {
+        // Each takes a second or so where there are a million users.
+        let (names, policy) = std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().name("policy".to_owned());
+            let beside = builder.spawn_scoped(scope, || self.policy());
+            let names = self.names();
+            let policy = match beside {
+                Ok(beside) => beside.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                Err(_no_thread) => self.policy(),
+            };
+            (names, policy)
+        });
+        self.user_names = names;
+        policy
+    }
+
+    fn policy(&self) -> Policy {
         let roles = self.roles.values().map(|record| PolicyChange::PutRole(record.role.clone()));
         let users = self.accounts().map(|account| Arc::clone(&account.compiled));
         Policy::empty().apply(roles.chain(users.map(PolicyChange::PutCompiled)))
     }
 
     fn put_user(&mut self, record: UserRecord) {
-        self.user_names.insert(record.user.name.clone(), record.user.id);
         let credentials = match self.user(record.user.id) {
             Some(account) if may_use_password(&record.user) => Arc::clone(&account.credentials),
             // What was proven before must be proven again, should the user be enabled once more.
             Some(account) => Credentials::new(account.credentials.records()),
             None => Credentials::new(Vec::new()),
         };
-        self.put_account(record, credentials);
+        let compiled = self.put_account(record, credentials);
+        self.user_names.replace(ByName(compiled));
     }
 
-    fn put_account(&mut self, record: UserRecord, credentials: Arc<Credentials>) {
+    /// Puts an account in the place of the one with its id; its name is not made known.
+    fn put_account(
+        &mut self,
+        record: UserRecord,
+        credentials: Arc<Credentials>,
+    ) -> Arc<CompiledUser> {
         let id = record.user.id;
         if self.is_administrator(&record.user) {
             self.administrators.insert(id);
@@ -183,7 +243,9 @@ impl Directory {
         }
         let UserRecord { user, stamp } = record;
         let compiled = Arc::new(CompiledUser::new(user));
-        self.users.replace(ById(Arc::new(Account { compiled, stamp, credentials })));
+        let account = Account { compiled: Arc::clone(&compiled), stamp, credentials };
+        self.users.replace(ById(Arc::new(account)));
+        compiled
     }
 
     fn remove_user(&mut self, id: UserId) {
@@ -256,7 +318,7 @@ impl Directory {
     }
 
     pub(crate) fn user_named(&self, name: &str) -> Option<&Arc<Account>> {
-        self.user(*self.user_names.get(name)?)
+        self.user(self.user_names.get(name)?.0.id())
     }
 
     /// The user with this id or name. What looks like an id is one, and never a name.
@@ -284,8 +346,8 @@ impl Directory {
     }
 
     /// All users by name.
-    pub(crate) fn users(&self) -> impl ExactSizeIterator<Item = &UserId> {
-        self.user_names.values()
+    pub(crate) fn users(&self) -> impl ExactSizeIterator<Item = UserId> {
+        self.user_names.iter().map(|ByName(user)| user.id())
     }
 
     /// All roles by name.

@@ -29,7 +29,7 @@ pub(crate) async fn plan(
     let roles = access::DEFAULT_ROLES.iter().map(|role| roles::built_in(role, now_ms));
     let roles = roles.collect::<Result<Vec<_>, _>>()?;
     let admin_role = roles.iter().find(|role| role.role.name.as_str() == access::CONNECTWARE_ADMIN);
-    let admin_roles: Vec<_> = admin_role.iter().map(|role| role.role.id).collect();
+    let admin_roles = admin_role.iter().map(|role| role.role.id).collect();
     let mut changes: Vec<_> = roles.iter().cloned().map(Change::PutRole).collect();
     let (password, random_password) = match &settings.first_admin {
         FirstAdmin::None => (None, None),

@@ -91,7 +91,7 @@ impl Admin {
                 };
                 // A policy file knows the hash that was set, however often it was renewed since.
                 let set = || sha256(weak.hash.expose().as_bytes());
-                let renewed_from = weak.renewed_from.as_deref().copied().unwrap_or_else(set);
+                let renewed_from = weak.renewed_from().copied().unwrap_or_else(set);
                 let renewed = RenewedHash { hash, renewed_from };
                 Ok((vec![Change::RenewPassword(id, slot, renewed)], ()))
             };

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use access::{GrantTypes, Permission, Role, RoleId, User, UserId};
+use access::{GrantTypes, Permission, Role, RoleId, RoleIds, User, UserId};
 use store::{Change, PasswordHash, PasswordRecord, PasswordSlot, RoleRecord, Stamp, UserRecord};
 use uuid::Uuid;
 
@@ -61,7 +61,7 @@ impl Admin {
             permissions: shown(&role.role.permissions),
             publish_budget: budget_model::shown(role.role.publish_budget),
         });
-        let users = directory.users().filter_map(|id| directory.user(*id));
+        let users = directory.users().filter_map(|id| directory.user(id));
         let users = users.map(|account| user_view(&directory, account.user()));
         PolicyExport { roles: roles.collect(), users: users.collect() }
     }
@@ -269,11 +269,11 @@ impl PolicyDraft {
         directory: &Directory,
         asked: &PolicyUser,
         role_ids: &HashMap<&str, RoleId>,
-    ) -> Result<Vec<RoleId>, AdminError> {
+    ) -> Result<RoleIds, AdminError> {
         if asked.roles.len() > self.roles_max {
             return Err(AdminError::invalid("roles", format!("more than {}", self.roles_max)));
         }
-        let mut roles = Vec::new();
+        let mut roles = RoleIds::new();
         for (index, name) in asked.roles.iter().enumerate() {
             // With `prune`, a role that the file does not name is about to go.
             let present = directory.role_named(name);
@@ -297,7 +297,7 @@ impl PolicyDraft {
         role_ids: &HashMap<&str, RoleId>,
     ) -> Vec<Change> {
         let mut changes = Vec::new();
-        for account in directory.users().filter_map(|id| directory.user(*id)) {
+        for account in directory.users().filter_map(|id| directory.user(id)) {
             let user = account.user();
             if !names.contains(user.name.as_str()) {
                 changes.extend(certificates::revoke_all(directory, user.id, self.now_ms));
@@ -356,7 +356,7 @@ fn first(account: &Account) -> Option<&Password> {
 /// Whether a hash is the one that the password was set by, even if a login has renewed it since.
 fn was_set_as(password: &Password, hash: &PasswordHash) -> bool {
     password.hash.expose() == hash.expose()
-        || password.renewed_from.as_deref() == Some(&sha256(hash.expose().as_bytes()))
+        || password.renewed_from() == Some(&sha256(hash.expose().as_bytes()))
 }
 
 fn shown(permissions: &[Permission]) -> Vec<NewPermission> {

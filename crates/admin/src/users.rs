@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use access::{AuthMethod, GrantTypes, PublishPrefix, RoleId, User, UserId, UserName};
+use access::{AuthMethod, GrantTypes, PublishPrefix, RoleIds, User, UserId, UserName};
 use store::{Change, PasswordRecord, PasswordSlot, Stamp, UserRecord};
 
 use crate::admin::Admin;
@@ -91,7 +91,7 @@ impl Admin {
             name,
             grants: new_grants(&new)?,
             publish_prefix: publish_prefix(new.mqtt_publish_prefix.as_deref())?,
-            roles: Vec::new(),
+            roles: RoleIds::new(),
             permissions: permissions::parse(
                 &new.permissions,
                 &[],
@@ -130,7 +130,7 @@ impl Admin {
             });
         }
         view::page(directory.users(), page, |id| {
-            directory.user(*id).map(|account| view::user(&directory, account))
+            directory.user(id).map(|account| view::user(&directory, account))
         })
     }
 
@@ -336,11 +336,11 @@ pub(crate) fn roles(
     directory: &Directory,
     asked: &[String],
     count_max: usize,
-) -> Result<Vec<RoleId>, AdminError> {
+) -> Result<RoleIds, AdminError> {
     if asked.len() > count_max {
         return Err(AdminError::invalid("roles", format!("more than {count_max}")));
     }
-    let mut roles = Vec::with_capacity(asked.len());
+    let mut roles = RoleIds::with_capacity(asked.len());
     for (index, key) in asked.iter().enumerate() {
         let Some(role) = directory.find_role(key) else {
             let field = format!("roles[{index}]");

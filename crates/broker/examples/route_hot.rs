@@ -176,7 +176,7 @@ fn user() -> User {
         name: UserName::parse("machine").expect("valid"),
         grants: GrantTypes::PASSWORD,
         publish_prefix: None,
-        roles: Vec::new(),
+        roles: access::RoleIds::new(),
         permissions: vec![Permission {
             id: PermissionId(Uuid::from_u128(1)),
             resource: Resource::parse("plant/#", Context::Mqtt).expect("valid"),

@@ -86,7 +86,7 @@ pub(crate) fn user(person: usize, rights: &Rights, epoch: u64) -> User {
         grants: GrantTypes::PASSWORD,
         publish_prefix: (!rights.prefix.is_empty())
             .then(|| PublishPrefix::parse(&rights.prefix).expect("a prefix of this file")),
-        roles: Vec::new(),
+        roles: access::RoleIds::new(),
         permissions: rights.rules.iter().enumerate().map(permission).collect(),
         enabled: rights.is_enabled,
         publish_budget: PublishBudget::default(),

@@ -2,7 +2,7 @@
 
 use access::{
     AuthMethod, BudgetError, Grant, GrantTypes, Permission, PermissionId, PublishBudget,
-    PublishPrefix, Resource, Role, RoleId, RoleName, User, UserId, UserName,
+    PublishPrefix, Resource, Role, RoleId, RoleIds, RoleName, User, UserId, UserName,
 };
 use serde::Deserialize;
 use uuid::Uuid;
@@ -50,7 +50,7 @@ struct StampRow {
 #[derive(Deserialize)]
 pub(crate) struct PasswordRow {
     pub(crate) owner: Uuid,
-    slot: u8,
+    pub(crate) slot: u8,
     hash: String,
     created_at: u64,
     expires_at: Option<u64>,
@@ -63,12 +63,14 @@ pub(crate) struct PasswordRow {
 pub(crate) struct UserRoleRow {
     pub(crate) owner: Uuid,
     pub(crate) role: Uuid,
+    pub(crate) position: i64,
 }
 
 /// A row of `user_permissions` or `role_permissions`.
 #[derive(Deserialize)]
 pub(crate) struct PermissionRow {
     pub(crate) owner: Uuid,
+    pub(crate) position: i64,
     id: Uuid,
     resource: String,
     operation: String,
@@ -85,7 +87,7 @@ impl UserRow {
             name: UserName::parse(name).map_err(|error| bad(name, error))?,
             grants: grants(&self.grants)?,
             publish_prefix: prefix.map_err(|error| bad(name, error))?,
-            roles: Vec::new(),
+            roles: RoleIds::new(),
             permissions: Vec::new(),
             enabled: self.enabled != 0,
             publish_budget: budget(self.publish_budget.as_deref())?,

@@ -5,10 +5,14 @@
 //! for what the page says.
 
 pub(crate) mod brokers;
+mod client;
+mod disk;
 mod page;
+mod peers;
 mod rows;
+mod scale;
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -46,6 +50,8 @@ pub(crate) enum Beside {
     Peers,
     /// Itself, where the user has 1,000 rules and there are 100,000 in store.
     ManyRules,
+    /// The disk alone, with writes as large as the broker's. No peer keeps what it acknowledges.
+    Disk,
 }
 
 /// Which figure of a result is compared.
@@ -67,6 +73,7 @@ enum Figure {
 pub(crate) struct Measured {
     row: usize,
     broker: usize,
+    /// An object, or a text that says why there is none.
     result: Value,
 }
 
@@ -82,7 +89,13 @@ pub(crate) fn run(seconds: u32) -> anyhow::Result<()> {
     std::fs::create_dir_all(&directory)?;
     let brokers = brokers::start(&program, &directory)?;
     let measured = measure(&program, &brokers, seconds);
-    let page = measured.and_then(|measured| page::write(ROWS, &brokers, &measured, seconds));
+    let mut brokers = brokers;
+    let page = measured.and_then(|measured| {
+        // Nothing else is to run beside what comes now.
+        brokers.iter_mut().for_each(Broker::stop);
+        let scales = scale::measure(&program, &directory)?;
+        page::write(ROWS, (&brokers, &measured), &scales, seconds)
+    });
     drop(brokers);
     std::fs::remove_dir_all(&directory)?;
     println!("written: {}", page?);
@@ -102,16 +115,25 @@ fn measure(program: &Path, brokers: &[Broker], seconds: u32) -> anyhow::Result<V
                     // A peer may lack what the row is about; this broker may not.
                     Err(error) if !peer.is_own => {
                         println!("SKIPPED: {}: {}: {error:#}", it.name, peer.name);
-                        continue;
+                        Value::String(format!("{error:#}"))
                     }
                     Err(error) => return Err(error),
                 };
-                println!("{turn}/{TURNS} {}: {}: {}", it.name, peer.name, it.figure.of(&result));
+                if result.is_object() {
+                    let figure = it.figure.of(&result);
+                    println!("{turn}/{TURNS} {}: {}: {figure}", it.name, peer.name);
+                }
                 measured.push(Measured { row, broker, result });
             }
         }
     }
     Ok(measured)
+}
+
+/// The time, for what the generator does not measure.
+#[expect(clippy::disallowed_methods, reason = "a span is measured, nothing is judged by it")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// One run. A broker that loses messages is not an error here: the page says so.
@@ -138,11 +160,19 @@ fn once(program: &Path, row: &Row, broker: &Broker, seconds: u32) -> anyhow::Res
     if row.arguments.first() != Some(&"connect") {
         command.args(["--seconds", &seconds.to_string()]);
     }
+    let written = match row.beside {
+        Beside::Disk => Some(disk::Written::look(broker)?),
+        Beside::Peers | Beside::ManyRules => None,
+    };
     let output = command.output().context("cannot start the generator")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(!text.trim().is_empty(), "{} on {}: {complaint}", row.name, broker.name);
-    Ok(serde_json::from_str(&text)?)
+    let mut result = serde_json::from_str(&text)?;
+    if let Some(written) = written {
+        written.compare(broker, &mut result)?;
+    }
+    Ok(result)
 }
 
 impl Row {
@@ -151,6 +181,7 @@ impl Row {
         let is_compared = match self.beside {
             Beside::Peers => !broker.has_many_rules,
             Beside::ManyRules => broker.is_own,
+            Beside::Disk => broker.is_own && !broker.has_many_rules,
         };
         is_compared && broker.port(self.way).is_some()
     }

@@ -191,7 +191,7 @@ fn of_user_and_roles_the_narrowest_budget_holds_for_each_user_by_itself_and_a_ch
     world.change(PolicyChange::PutRole(role("messages=1:1")));
     for name in ["ann", "bob"] {
         let own = if name == "ann" { "messages=100" } else { "messages=50" };
-        world.put(User { roles: vec![role("").id], ..budgeted(name, own) });
+        world.put(User { roles: [role("").id].into_iter().collect(), ..budgeted(name, own) });
     }
     let publishers = [world.connect("ann", "p1", V5), world.connect("bob", "p2", V5)];
     for publisher in publishers {

@@ -25,7 +25,7 @@ pub(crate) fn user(name: &str, rules: &[&str]) -> User {
         name: UserName::parse(name).unwrap(),
         grants: GrantTypes::PASSWORD,
         publish_prefix: None,
-        roles: Vec::new(),
+        roles: access::RoleIds::new(),
         permissions: rules.iter().enumerate().map(permission).collect(),
         enabled: true,
         publish_budget: access::PublishBudget::default(),

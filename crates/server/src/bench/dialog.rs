@@ -12,7 +12,7 @@ use topic::SubscriptionFilter;
 
 use super::BenchError;
 use super::line::Line;
-use super::target::Account;
+use super::target::{Account, Stay};
 
 /// A connection that is logged in.
 #[derive(Debug)]
@@ -24,15 +24,24 @@ pub(super) struct Dialog {
 }
 
 impl Dialog {
-    /// Connects and logs in as the client `name`.
+    /// Connects and logs in as the client `name`, with a session that ends with the connection.
     pub(super) fn log_in(account: &Account, name: &str) -> Result<Dialog, BenchError> {
+        Dialog::log_in_to(account, name, Stay::Ended)
+    }
+
+    /// Connects and logs in as the client `name`.
+    pub(super) fn log_in_to(
+        account: &Account,
+        name: &str,
+        stay: Stay,
+    ) -> Result<Dialog, BenchError> {
         let stream = TcpStream::connect(account.address)
             .map_err(BenchError::io(format!("`{}`", account.address)))?;
         stream.set_read_timeout(Some(ANSWER_TIME_MAX)).map_err(BenchError::io("socket"))?;
         let line = Line::new(stream, account.tls.as_ref()).map_err(BenchError::io("TLS"))?;
         let mut dialog =
             Dialog { line, version: account.version, receive_maximum: RECEIVE_MAXIMUM_DEFAULT };
-        let connack = dialog.ask(&account.connect(name), |packet| match packet {
+        let connack = dialog.ask(&account.connect(name, stay), |packet| match packet {
             Packet::ConnAck(connack) => Some(*connack),
             _ => None,
         })?;
@@ -67,6 +76,14 @@ impl Dialog {
                 "the broker refuses to subscribe to `{filter}`"
             )));
         }
+        Ok(())
+    }
+
+    /// Goes, and waits until the broker has noticed.
+    pub(super) fn leave(mut self) -> Result<(), BenchError> {
+        self.line.write_all(&DISCONNECT).map_err(BenchError::io("send"))?;
+        let mut room = [0; 512];
+        while self.line.read(&mut room).map_err(BenchError::io("receive"))? > 0 {}
         Ok(())
     }
 
@@ -105,6 +122,7 @@ pub(super) fn decode(input: &[u8], version: ProtocolVersion) -> Result<Decoded<'
         .map_err(|error| BenchError::Broker(format!("the broker sent nonsense: {}", error.detail)))
 }
 
+pub(super) const DISCONNECT: [u8; 2] = [0xE0, 0];
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// What a broker takes that does not say.
 const RECEIVE_MAXIMUM_DEFAULT: u16 = 65_535;

@@ -16,7 +16,7 @@ use super::poller::{Interest, Poller};
 use super::process::Watched;
 use super::say;
 use super::stopwatch::{Seconds, Stopwatch};
-use super::target::Account;
+use super::target::{Account, Stay};
 
 /// How many, how many at a time, and what then.
 #[derive(Debug, Clone, Copy)]
@@ -180,7 +180,7 @@ impl Logins<'_> {
 
     fn begin_client(&mut self, slot: usize, client: u32) -> Result<(), BenchError> {
         let began_ns = self.clock.ns();
-        let output = self.account.connect(&format!("c{client}"));
+        let output = self.account.connect(&format!("c{client}"), Stay::Ended);
         let stream = connect(self.account).map_err(BenchError::io("connect"))?;
         let line = Line::new(stream, self.account.tls.as_ref()).map_err(BenchError::io("TLS"))?;
         self.poller.add(&line, slot, Interest::ReadAndWrite)?;

@@ -25,6 +25,8 @@ pub(super) struct Publisher {
     delivered: u64,
     forgiven: u64,
     refused: u64,
+    /// QoS 1 and 2 messages that the broker has taken over.
+    acknowledged: u64,
     /// It stands in the list of those that may have something to send.
     pub(super) is_queued: bool,
 }
@@ -61,6 +63,7 @@ impl Publisher {
             delivered: 0,
             forgiven: 0,
             refused: 0,
+            acknowledged: 0,
             is_queued: false,
         }
     }
@@ -91,7 +94,7 @@ impl Publisher {
 
     /// Takes in acknowledgements.
     pub(super) fn receive(&mut self, poller: &Poller) -> Result<(), BenchError> {
-        let Publisher { wire, version, open, refused, .. } = self;
+        let Publisher { wire, version, open, refused, acknowledged, .. } = self;
         let version = *version;
         wire.read(|input, out| {
             let mut used = 0;
@@ -102,7 +105,9 @@ impl Publisher {
                 match packet {
                     Packet::PubAck(ack) => {
                         *open = open.saturating_sub(1);
-                        *refused += u64::from(ack.reason.is_error());
+                        let is_refused = ack.reason.is_error();
+                        *refused += u64::from(is_refused);
+                        *acknowledged += u64::from(!is_refused);
                     }
                     Packet::PubRec(ack) if ack.reason.is_error() => {
                         *open = open.saturating_sub(1);
@@ -112,7 +117,10 @@ impl Publisher {
                         let release = Ack::new(ack.packet_id, ReasonCode::Success);
                         mqtt::encode(&Packet::PubRel(release), version, out);
                     }
-                    Packet::PubComp(_) => *open = open.saturating_sub(1),
+                    Packet::PubComp(_) => {
+                        *open = open.saturating_sub(1);
+                        *acknowledged += 1;
+                    }
                     _ => {}
                 }
             }
@@ -124,6 +132,13 @@ impl Publisher {
     /// One subscriber has received one of its messages.
     pub(super) fn delivered(&mut self) {
         self.delivered += 1;
+    }
+
+    /// What was acknowledged counts as delivered, since nobody is there to receive it. Returns how much is new.
+    pub(super) fn deliver_acknowledged(&mut self) -> u64 {
+        let new = self.acknowledged.saturating_sub(self.delivered);
+        self.delivered += new;
+        new
     }
 
     /// What is on its way now counts as lost, so that it does not hold the publisher back for ever.

@@ -11,7 +11,7 @@ use super::process::own_cpu_us;
 use super::publisher::{FlowLimits, Publisher};
 use super::result::{MessagesResult, per_second};
 use super::subscriber::Subscriber;
-use super::target::Target;
+use super::target::{Stay, Target};
 use super::traffic::{Outcome, Plan, Traffic};
 use super::wire::Wire;
 
@@ -27,6 +27,9 @@ pub(super) struct Pubsub {
     /// Topics; publishers and subscribers take them in turn [default: one for each publisher]
     #[arg(long, value_name = "N")]
     topics: Option<u32>,
+    /// Subscribers are away, with sessions that the broker keeps messages for; what it acknowledges counts as delivered
+    #[arg(long)]
+    offline: bool,
     #[command(flatten)]
     load: Load,
     #[command(flatten)]
@@ -79,7 +82,7 @@ struct Load {
 impl Fanout {
     pub(super) fn run(self) -> Result<MessagesResult, BenchError> {
         let Fanout { subscribers, load, target } = self;
-        Pubsub { publishers: 1, subscribers, topics: None, load, target }.run()
+        Pubsub { publishers: 1, subscribers, topics: None, offline: false, load, target }.run()
     }
 }
 
@@ -88,12 +91,16 @@ impl Pubsub {
         if self.publishers == 0 || self.topics == Some(0) {
             return Err(BenchError::Usage("there must be a publisher and a topic".to_owned()));
         }
+        if self.offline && self.load.qos == 0 {
+            return Err(BenchError::Usage("nothing of QoS 0 is acknowledged or kept".to_owned()));
+        }
         let traffic = self.set_up()?;
         let mut broker = self.target.watch()?;
         let own_before_us = own_cpu_us();
         let outcome = traffic.run(&mut broker)?;
         let generator_cpu_us = own_cpu_us().saturating_sub(own_before_us);
         let broker = broker.map(super::process::Watched::end).transpose()?;
+        self.end_sessions()?;
         let Outcome { sent, expected, refused, connections_lost, seen } = outcome;
         let elapsed_us = seen.last_ns / 1_000;
         Ok(MessagesResult {
@@ -114,6 +121,17 @@ impl Pubsub {
         })
     }
 
+    /// Nothing is to be left of sessions that were kept.
+    fn end_sessions(&self) -> Result<(), BenchError> {
+        if self.offline {
+            let account = self.target.account()?;
+            for index in 0..self.subscribers {
+                Dialog::log_in(&account, &subscriber(index))?.leave()?;
+            }
+        }
+        Ok(())
+    }
+
     fn set_up(&self) -> Result<Traffic, BenchError> {
         let account = self.target.account()?;
         let poller = Poller::new()?;
@@ -122,8 +140,14 @@ impl Pubsub {
         let (mut publishers, mut subscribers) = (Vec::new(), Vec::new());
         let publisher_count = count(self.publishers);
         for index in 0..self.subscribers {
-            let mut dialog = Dialog::log_in(&account, &format!("s{index}"))?;
+            let name = subscriber(index);
+            let stay = if self.offline { Stay::Kept } else { Stay::Ended };
+            let mut dialog = Dialog::log_in_to(&account, &name, stay)?;
             dialog.subscribe(&self.load.topic(index % topics), qos)?;
+            if self.offline {
+                dialog.leave()?;
+                continue;
+            }
             let wire = Wire::new(dialog.into_line(), publisher_count + count(index), &poller)?;
             subscribers.push(Subscriber::new(wire, account.version, publisher_count));
         }
@@ -138,7 +162,8 @@ impl Pubsub {
             let name = self.load.topic(topic);
             let template = Template::new(&name, qos, payload_bytes, account.version);
             let receivers = (0..self.subscribers).filter(|it| it % topics == topic).count();
-            let receivers = u64::try_from(receivers).unwrap_or(u64::MAX);
+            let receivers =
+                if self.offline { 1 } else { u64::try_from(receivers).unwrap_or(u64::MAX) };
             let wire = Wire::new(dialog.into_line(), count(index), &poller)?;
             publishers.push(Publisher::new(
                 wire,
@@ -154,9 +179,15 @@ impl Pubsub {
             messages_max: self.load.messages,
             rate: self.load.rate,
             is_quiet: self.target.quiet,
+            is_offline: self.offline,
         };
         Ok(Traffic::new(poller, publishers, subscribers, plan))
     }
+}
+
+/// The name of a subscribing client.
+fn subscriber(index: u32) -> String {
+    format!("s{index}")
 }
 
 impl Load {

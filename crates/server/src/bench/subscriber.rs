@@ -74,6 +74,14 @@ impl Seen {
         Seen { delivered: 0, out_of_order: 0, last_ns: 0, latency: Histogram::new() }
     }
 
+    /// Counts messages that the broker has acknowledged, where nobody receives them.
+    pub(super) fn acknowledged(&mut self, count: u64, now_ns: u64) {
+        if count > 0 {
+            self.delivered += count;
+            self.last_ns = now_ns;
+        }
+    }
+
     /// Counts a message and returns its publisher.
     fn note(&mut self, stamp: Stamp, now_ns: u64, last: &mut [u32]) -> usize {
         self.delivered += 1;

@@ -50,6 +50,15 @@ enum Version {
     V5,
 }
 
+/// What is to become of a session when its client goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// It ends, and what there was before ends now.
+    Ended,
+    /// The broker keeps it, and what comes for it.
+    Kept,
+}
+
 /// What is needed to log in.
 #[derive(Debug, Clone)]
 pub(super) struct Account {
@@ -94,9 +103,17 @@ impl Target {
 }
 
 impl Account {
-    /// The CONNECT of one client, always with a clean session; `name` tells it from the others.
-    pub(super) fn connect(&self, name: &str) -> Vec<u8> {
+    /// The CONNECT of one client; `name` tells it from the others.
+    pub(super) fn connect(&self, name: &str, stay: Stay) -> Vec<u8> {
         let mut connect = Connect::new(self.version, &format!("{}-{name}", self.client_id));
+        // Longer than anything is measured. `rumqttd` refuses clients that would never have to speak.
+        connect.keep_alive_s = u16::MAX;
+        if stay == Stay::Kept {
+            connect.clean_start = false;
+            if self.version == ProtocolVersion::V5 {
+                connect.properties.session_expiry_interval_s = Some(KEPT_S);
+            }
+        }
         connect.username.clone_from(&self.user);
         connect.password = self.password.clone().map(Secret::new);
         let mut bytes = Vec::new();
@@ -104,3 +121,6 @@ impl Account {
         bytes
     }
 }
+
+/// Far longer than any measurement, and short enough for what a crash leaves behind.
+const KEPT_S: u32 = 3600;

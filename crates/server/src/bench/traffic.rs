@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::BenchError;
+use super::dialog::DISCONNECT;
 use super::poller::Poller;
 use super::process::Watched;
 use super::publisher::Publisher;
@@ -19,6 +20,8 @@ pub(super) struct Plan {
     /// Messages a second of all publishers together; `None`: as many as their limits allow.
     pub(super) rate: Option<u64>,
     pub(super) is_quiet: bool,
+    /// Subscribers are away: a message is done when the broker has acknowledged it.
+    pub(super) is_offline: bool,
 }
 
 /// Everybody who takes part. A socket's number is its publisher's, or that of the subscriber plus all publishers.
@@ -139,6 +142,9 @@ impl Traffic {
         for number in active.drain(..) {
             if let Some(publisher) = self.publishers.get_mut(number) {
                 publisher.receive(&self.poller)?;
+                if self.plan.is_offline {
+                    self.seen.acknowledged(publisher.deliver_acknowledged(), clock.ns());
+                }
                 queue(publisher, number, &mut self.ready);
                 continue;
             }
@@ -237,4 +243,3 @@ fn queue(publisher: &mut Publisher, index: usize, ready: &mut Vec<usize>) {
 const STALL_NS: u64 = 2_000_000_000;
 /// How often is looked at the clock when nothing happens.
 const TURN: Duration = Duration::from_millis(100);
-const DISCONNECT: [u8; 2] = [0xE0, 0];

@@ -53,6 +53,23 @@ fn every_message_is_counted_in_every_quality_of_service_and_version() {
 }
 
 #[test]
+fn what_is_kept_for_clients_that_are_away_counts_when_it_is_acknowledged_and_no_session_is_left() {
+    let broker = broker_with_machine(&["--allow", "readWrite:bench/#"]);
+    for version in ["3.1.1", "5"] {
+        for qos in ["1", "2"] {
+            let line = format!(
+                "pubsub --offline --publishers 4 --subscribers 8 --qos {qos} --mqtt {version} --messages 400"
+            );
+            check_messages(&broker, &line, 400, 1);
+        }
+    }
+    let clients = broker.cli(&["client", "list", "--json"]).ok().json();
+    assert_eq!(clients.as_array().map(Vec::len), Some(0), "{clients}");
+    let run = bench(&broker, "pubsub --offline --qos 0");
+    assert_eq!(run.code, Some(2), "{}", run.stderr);
+}
+
+#[test]
 fn logins_are_counted_whether_they_leave_or_stay() {
     let broker = broker_with_machine(&[]);
     for line in [

@@ -13,15 +13,15 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 
-use super::Way;
+use super::{Way, peers};
 
 /// Who the generator is.
 pub(crate) const USER: &str = "bench";
-const PASSWORD: &str = "a-password-for-one-hour";
-const TOPICS: &str = "bench/#";
+pub(super) const PASSWORD: &str = "a-password-for-one-hour";
+pub(super) const TOPICS: &str = "bench/#";
 
 /// Whom its certificate names.
-const DEVICE: &str = "device";
+pub(super) const DEVICE: &str = "device";
 
 /// A running broker; it ends with this value.
 pub(crate) struct Broker {
@@ -30,12 +30,12 @@ pub(crate) struct Broker {
     pub(crate) is_own: bool,
     /// Its user has 1,000 rules, and others have 100,000.
     pub(crate) has_many_rules: bool,
-    port: u16,
-    tls_port: Option<u16>,
-    mutual_tls_port: Option<u16>,
+    pub(super) port: u16,
+    pub(super) tls_port: Option<u16>,
+    pub(super) mutual_tls_port: Option<u16>,
     /// Where password, certificates and keys are.
-    directory: PathBuf,
-    process: Child,
+    pub(super) directory: PathBuf,
+    pub(super) process: Child,
 }
 
 impl Broker {
@@ -63,11 +63,17 @@ impl Broker {
     }
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
+impl Broker {
+    /// Ends it. It may have ended by itself; then there is nothing to end.
+    pub(super) fn stop(&mut self) {
         self.process.kill().unwrap_or_default();
         let _status = self.process.wait();
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -75,11 +81,15 @@ impl Drop for Broker {
 pub(crate) fn start(program: &Path, directory: &Path) -> anyhow::Result<Vec<Broker>> {
     let own = countersign(program, &directory.join("own"), None, &[])?;
     let many = countersign(program, &directory.join("many"), Some(&many_rules()?), &[])?;
-    let mosquitto = mosquitto(&directory.join("mosquitto"), &own)?;
     let mut brokers = vec![own];
-    match mosquitto {
-        Some(mosquitto) => brokers.push(mosquitto),
-        None => println!("SKIPPED: mosquitto is not installed: nobody to compare with"),
+    for peer in peers::ALL {
+        let found = brokers.first().map(|own| peer.start(directory, own));
+        match found.transpose() {
+            Ok(Some(Some(broker))) => brokers.push(broker),
+            Ok(_) => println!("SKIPPED: {} is not installed", peer.program),
+            // A peer of another version may want other settings.
+            Err(error) => println!("SKIPPED: {} does not start: {error:#}", peer.program),
+        }
     }
     brokers.push(many);
     Ok(brokers)
@@ -94,10 +104,10 @@ pub(crate) fn own(
     countersign(program, directory, None, variables)
 }
 
-fn countersign(
+/// This broker with what its directory holds, ready to be used.
+pub(super) fn started(
     program: &Path,
     directory: &Path,
-    policy: Option<&str>,
     variables: &[(&str, &str)],
 ) -> anyhow::Result<Broker> {
     fs::create_dir_all(directory)?;
@@ -126,17 +136,31 @@ fn countersign(
             .and_then(|address| address.rsplit(':').next()?.parse().ok())
     };
     let mutual_tls_port = port("mqtts=");
-    let broker = Broker {
-        name: if policy.is_some() { "Countersign, 101,000 rules" } else { "Countersign" },
+    Ok(Broker {
+        name: "Countersign",
         version: first_line(Command::new(program).arg("--version"))?,
         is_own: true,
-        has_many_rules: policy.is_some(),
+        has_many_rules: false,
         port: port("mqtt=").with_context(|| format!("countersign is not ready: {line}"))?,
         tls_port: mutual_tls_port,
         mutual_tls_port,
         directory: directory.to_owned(),
         process,
-    };
+    })
+}
+
+fn countersign(
+    program: &Path,
+    directory: &Path,
+    policy: Option<&str>,
+    variables: &[(&str, &str)],
+) -> anyhow::Result<Broker> {
+    let mut broker = started(program, directory, variables)?;
+    if policy.is_some() {
+        broker.name = "Countersign, 101,000 rules";
+        broker.has_many_rules = true;
+    }
+    let data = directory.join("data");
     let ask = |arguments: &[&str]| {
         let mut command = Command::new(program);
         command.arg("--data-dir").arg(&data).args(arguments);
@@ -189,78 +213,11 @@ fn many_rules() -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Debian's package, with queues that do not drop and no delay of small packets: its defaults lose messages here.
-pub(crate) const MOSQUITTO_SETTINGS: &str = "\
-max_inflight_messages 1000
-max_queued_messages 0
-set_tcp_nodelay true
-";
-
-/// With the certificates that the other broker has made.
-fn mosquitto(directory: &Path, own: &Broker) -> anyhow::Result<Option<Broker>> {
-    let places = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"];
-    let Some(program) = places.iter().map(Path::new).find(|place| place.exists()) else {
-        return Ok(None);
-    };
-    fs::create_dir_all(directory)?;
-    for name in ["password", "ca.crt", "server.crt", "server.key", "device.crt", "device.key"] {
-        fs::copy(own.file(name), directory.join(name))?;
-    }
-    let (users, rights) = (directory.join("users"), directory.join("rights"));
-    let made = Command::new("mosquitto_passwd")
-        .args(["-b", "-c"])
-        .arg(&users)
-        .args([USER, PASSWORD])
-        .status()
-        .context("cannot start mosquitto_passwd")?;
-    ensure!(made.success(), "mosquitto_passwd ended with {made}");
-    let rules = [USER, DEVICE].map(|user| format!("user {user}\ntopic readwrite {TOPICS}\n"));
-    fs::write(&rights, rules.concat())?;
-    // Nothing else is going to take the ports in this moment; if it does, the start fails.
-    let [port, tls_port, mutual_tls_port] = [free_port()?, free_port()?, free_port()?];
-    let place = directory.display();
-    let certificates =
-        format!("cafile {place}/ca.crt\ncertfile {place}/server.crt\nkeyfile {place}/server.key\n");
-    let owner = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
-    let settings = directory.join("mosquitto.conf");
-    fs::write(
-        &settings,
-        format!(
-            "allow_anonymous false\npassword_file {}\nacl_file {}\nuser {owner}\n{MOSQUITTO_SETTINGS}\
-             listener {port} 127.0.0.1\n\
-             listener {tls_port} 127.0.0.1\n{certificates}\
-             listener {mutual_tls_port} 127.0.0.1\n{certificates}require_certificate true\nuse_identity_as_username true\n",
-            users.display(),
-            rights.display()
-        ),
-    )?;
-    let process = Command::new(program)
-        .arg("-c")
-        .arg(&settings)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("cannot start mosquitto")?;
-    let broker = Broker {
-        name: "Mosquitto",
-        version: first_line(Command::new(program).arg("-h"))?,
-        is_own: false,
-        has_many_rules: false,
-        port,
-        tls_port: Some(tls_port),
-        mutual_tls_port: Some(mutual_tls_port),
-        directory: directory.to_owned(),
-        process,
-    };
-    wait_for(port)?;
-    Ok(Some(broker))
-}
-
-fn free_port() -> anyhow::Result<u16> {
+pub(super) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-fn wait_for(port: u16) -> anyhow::Result<()> {
+pub(super) fn wait_for(port: u16) -> anyhow::Result<()> {
     for _ in 0..100 {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
             return Ok(());
@@ -270,7 +227,7 @@ fn wait_for(port: u16) -> anyhow::Result<()> {
     bail!("nobody listens on port {port}")
 }
 
-fn first_line(command: &mut Command) -> anyhow::Result<String> {
+pub(super) fn first_line(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(text.lines().next().unwrap_or_default().to_owned())

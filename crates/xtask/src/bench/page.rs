@@ -6,15 +6,17 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::{
-    Figure, Measured, Row, TURNS, Way,
-    brokers::{Broker, MOSQUITTO_SETTINGS},
+    Beside, Figure, Measured, Row, TURNS, Way,
+    brokers::Broker,
+    peers::MOSQUITTO_SETTINGS,
+    scale::{self, Scale},
 };
 
 /// Writes `docs/bench/DATE.md` and returns its name.
 pub(crate) fn write(
     rows: &[Row],
-    brokers: &[Broker],
-    measured: &[Measured],
+    (brokers, measured): (&[Broker], &[Measured]),
+    scales: &[Scale],
     seconds: u32,
 ) -> anyhow::Result<String> {
     let date = said_by("date", &["-u", "+%F"])?;
@@ -31,7 +33,7 @@ pub(crate) fn write(
     writeln!(
         page,
         "\nEach row {TURNS} times for each broker, in turns, {seconds} s each; shown is the run with the median figure.\n\
-         Password and permissions are checked by all; payload 64 bytes, MQTT 3.1.1, loopback, generator on the same machine.\n\
+         Password and permissions are checked by all, but that rumqttd has no permissions; payload 64 bytes, MQTT 3.1.1, loopback, generator on the same machine.\n\
          Countersign runs with its defaults, except that certificates are taken beside passwords (`authentication = \"either\"`). TLS is 1.3 \
          with certificates of P-256 made by Countersign, key exchange X25519 unless the row says otherwise. Mosquitto is given a password file, an ACL file and:\n\
          ```\n{MOSQUITTO_SETTINGS}```\n\
@@ -45,6 +47,7 @@ pub(crate) fn write(
     for (index, row) in rows.iter().enumerate() {
         write_row(&mut page, (index, row), brokers, measured)?;
     }
+    page.push_str(&scale::section(scales)?);
     let name = format!("docs/bench/{date}.md");
     fs::create_dir_all("docs/bench")?;
     fs::write(&name, page)?;
@@ -75,9 +78,12 @@ fn write_row(
             continue;
         }
         let results = measured.iter().filter(|it| it.row == index && it.broker == number);
-        let mut results: Vec<&Value> = results.map(|it| &it.result).collect();
+        let all: Vec<&Value> = results.map(|it| &it.result).collect();
+        let mut results: Vec<&Value> = all.iter().copied().filter(|it| it.is_object()).collect();
         let Some(median) = median(&mut results, row.figure) else {
-            writeln!(page, "| {} | not possible | | | | | | | |", broker.name)?;
+            let why = all.iter().find_map(|it| it.as_str()).unwrap_or_default();
+            let why = why.replace(['|', '\n'], " ");
+            writeln!(page, "| {} | not possible: {why} | | | | | | | |", broker.name)?;
             continue;
         };
         let figure = row.figure.of(median);
@@ -105,7 +111,34 @@ fn write_row(
             at("/generatorCpuUs") / 1_000,
             all.join(" "),
         )?;
+        if row.beside == Beside::Disk {
+            write_disk(page, figure, median)?;
+        }
     }
+    Ok(())
+}
+
+/// The disk's own row, and what the commits were.
+fn write_disk(page: &mut String, figure: u64, result: &Value) -> anyhow::Result<()> {
+    let of = |name: &str| {
+        let pointer = format!("/disk/{name}");
+        result.pointer(&pointer).and_then(Value::as_u64).unwrap_or(0)
+    };
+    let allowed = of("deliveredPerSecondAllowed");
+    let ratio = (figure * 100).checked_div(allowed).unwrap_or(0);
+    writeln!(
+        page,
+        "| the disk alone | {} | {}.{:02} | {} commits a second | | | | | |\n\n\
+         The broker made {} commits a second, of {} messages and {} bytes each. The disk alone is given as many bytes at once, with \
+         `fdatasync`, and its figure is its commits a second times the messages of one of the broker's.",
+        grouped(allowed),
+        ratio / 100,
+        ratio % 100,
+        grouped(of("commitsPerSecondAlone")),
+        grouped(of("commitsPerSecond")),
+        grouped(of("messagesACommit")),
+        grouped(of("bytesACommit")),
+    )?;
     Ok(())
 }
 
@@ -113,7 +146,7 @@ impl Figure {
     fn name(self) -> &'static str {
         match self {
             Figure::DeliveredPerCpuSecond => "delivered for a CPU second",
-            Figure::DeliveredPerSecond => "round trips a second",
+            Figure::DeliveredPerSecond => "delivered a second",
             Figure::CpuPerLogin => "CPU ns a login",
             Figure::BytesPerConnection => "bytes a connection",
             Figure::P99 => "p99 µs",

@@ -132,6 +132,25 @@ pub(super) const ROWS: &[Row] = &[
         figure: Figure::DeliveredPerCpuSecond,
     },
     Row {
+        name: "durable QoS 1, 100 publishers to as many sessions whose clients are away; done when acknowledged",
+        arguments: &[
+            "pubsub",
+            "--publishers",
+            "100",
+            "--subscribers",
+            "100",
+            "--qos",
+            "1",
+            "--offline",
+            // Fewer than the queues of all sessions hold.
+            "--messages",
+            "900000",
+        ],
+        way: Way::Plain,
+        beside: Beside::Disk,
+        figure: Figure::DeliveredPerSecond,
+    },
+    Row {
         name: "logins with a proven password",
         arguments: &["connect", "--logins", "10000"],
         way: Way::Plain,

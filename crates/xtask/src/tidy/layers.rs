@@ -34,6 +34,7 @@ const PURE_MAY_USE: &[&str] = &[
     "rpds",
     "slab",
     "smallvec",
+    "smol_str",
     "thiserror",
     "uuid",
     "zeroize",

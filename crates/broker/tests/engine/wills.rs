@@ -72,6 +72,7 @@ fn a_disconnect_with_0x04_sends_the_will() {
     assert_eq!(world.messages(bob), ["w q1: gone"]);
 }
 
+// Shows 3.1.1: [MQTT-3.1.2-8]; 5.0: [MQTT-3.1.2-8].
 #[test]
 fn a_protocol_error_sends_the_will() {
     for version in BOTH {
@@ -146,6 +147,7 @@ fn wills_share_their_room_and_give_it_back_whatever_becomes_of_them() {
     }
 }
 
+// Shows 5.0: [MQTT-3.1.2-8], [MQTT-3.1.3-9].
 #[test]
 fn a_takeover_sends_the_will_unless_it_waits_and_the_session_goes_on() {
     for (delay_s, clean_start, sent) in [(0, false, 1), (0, true, 1), (9, true, 1), (9, false, 0)] {
@@ -179,6 +181,7 @@ fn a_will_expires_as_a_message_and_may_be_retained() {
     assert!(world.messages(bob).is_empty());
 }
 
+// Shows 5.0: [MQTT-3.1.3-9].
 #[test]
 fn the_delay_of_an_earlier_will_does_not_send_a_later_one() {
     let (mut world, bob) = with_listener(1);

@@ -95,6 +95,7 @@ fn a_message_goes_out_with_flags_and_identifier_of_its_own() {
         };
         assert_eq!(output(&mut world, ann), bytes(expected));
         says(&mut world, ann, "50 02 0002", "62 02 0002");
+        says(&mut world, ann, "50 02 0002", "62 02 0002");
         says(&mut world, ann, "40 02 0001 70 02 0002 40 02 0003", "");
         assert_eq!(world.view("c1").unwrap().in_flight, 0);
     }
@@ -156,7 +157,7 @@ fn after_a_refusal_an_identifier_is_of_a_new_message() {
     assert_eq!(world.messages(reader), ["ok q2: x"]);
 }
 
-// Shows 3.1.1: [MQTT-4.3.3-1], [MQTT-4.4.0-1]; 5.0: [MQTT-4.3.3-3], [MQTT-4.3.3-5], [MQTT-4.3.3-6], [MQTT-4.3.2-3],
+// Shows 3.1.1: [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1]; 5.0: [MQTT-4.3.3-3], [MQTT-4.3.3-5], [MQTT-4.3.3-6], [MQTT-4.3.2-3],
 // [MQTT-4.4.0-1].
 #[test]
 fn what_is_unacknowledged_goes_out_again_after_a_reconnect_and_at_no_other_time() {

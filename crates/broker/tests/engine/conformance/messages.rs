@@ -146,8 +146,8 @@ fn an_unsubscribe_ends_exactly_its_filter_and_lets_deliveries_that_have_begun_go
     }
 }
 
-// Shows 3.1.1: [MQTT-3.3.2-3], [MQTT-4.7.2-1], [MQTT-4.7.3-4], [MQTT-3.8.3-2]; 5.0: [MQTT-3.3.2-3],
-// [MQTT-4.7.2-1], [MQTT-4.7.3-4].
+// Shows 3.1.1: [MQTT-1.5.3-3], [MQTT-3.3.2-3], [MQTT-4.7.3-4], [MQTT-3.8.3-2]; 5.0: [MQTT-1.5.4-3],
+// [MQTT-3.3.2-3], [MQTT-4.7.3-4].
 #[test]
 fn topics_are_compared_as_they_are_and_filters_bring_only_what_they_match() {
     let composed = "caf\u{e9}";
@@ -246,7 +246,7 @@ fn no_local_is_about_the_session_and_not_the_user() {
     assert_eq!(world.messages(one), ["a q1: of another client"]);
 }
 
-// Shows 3.1.1: [MQTT-3.2.0-1], [MQTT-4.1.0-1]; 5.0: [MQTT-3.2.0-1], [MQTT-3.2.0-2], [MQTT-4.1.0-1].
+// Shows 5.0: [MQTT-3.2.0-2].
 #[test]
 fn connack_comes_first_and_once_whatever_waits() {
     for version in [V311, V5] {

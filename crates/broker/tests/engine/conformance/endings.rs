@@ -1,7 +1,8 @@
 //! How connections, wills and sessions end, and what comes first when they begin.
 
-use super::{BOTH, bytes, output, raw, says};
-use crate::world::{C, Q1, Q2, V5, World, lasting, with_will};
+use super::{BOTH, bytes, output, says};
+use crate::world::{C, Q1, Q2, V5, World, lasting, limits, with_will};
+use broker::{Limits, Persistence};
 use mqtt::{Connect, Packet, ReasonCode};
 
 /// What ends a connection other than its DISCONNECT.
@@ -121,9 +122,9 @@ fn a_subscription_identifier_from_a_client_ends_its_connection_and_goes_nowhere(
         let mut world = World::open(1);
         let reader = world.connect("bob", "reader", V5);
         world.subscribe(reader, "#", Q2);
-        let ann = raw(&mut world, "ann", "c1", V5);
-        says(&mut world, ann, publish, "E0 02 82 00");
-        assert!(!world.is_open(ann));
+        let ann = world.connect("ann", "c1", V5);
+        world.send_bytes(ann, &bytes(publish));
+        assert_eq!(world.disconnected(ann), Some(0x82), "{publish}");
         assert!(world.messages(reader).is_empty(), "{publish}");
     }
 }
@@ -149,4 +150,19 @@ fn what_goes_out_again_keeps_to_the_receive_maximum_of_the_new_connection() {
     says(&mut world, ann, "40 02 0001", "3C 07 0001'a' 0002 00'2'");
     says(&mut world, ann, "50 02 0002", "62 02 0002");
     says(&mut world, ann, "70 02 0002", "3A 07 0001'a' 0003 00'3'");
+}
+
+// Shows 5.0: [MQTT-3.14.0-1].
+#[test]
+fn a_connection_that_ends_before_its_connack_is_durable_is_told_nothing() {
+    let mut world = World::with(1, Limits { persistence: Persistence::On, ..limits() });
+    world.user("ann", &[]);
+    world.is_disk_slow = true;
+    let ann = world.resume("ann", "c1", V5);
+    assert!(world.packets(ann).is_empty(), "CONNACK waits for the disk");
+    let now = world.now;
+    world.engines[0].storage_failed(now);
+    world.run();
+    assert_eq!(world.disconnected(ann), None);
+    assert!(world.packets(ann).is_empty());
 }

@@ -176,7 +176,7 @@ fn a_retained_message_that_waits_is_not_sent_after_a_newer_one() {
     let subscribe = mqtt::Subscribe {
         packet_id: mqtt::PacketId::MIN,
         subscription_identifier: None,
-        filters: vec![(filter, SubscribeOptions::qos(Q0))],
+        filters: vec![(filter.into(), SubscribeOptions::qos(Q0))],
         user_properties: Vec::new(),
     };
     world.send(ann, &mqtt::Packet::Subscribe(subscribe));

@@ -147,6 +147,34 @@ fn wills_share_their_room_and_give_it_back_whatever_becomes_of_them() {
     }
 }
 
+#[test]
+fn nobody_has_more_than_a_users_part_of_the_room_for_wills() {
+    for (version, refusal) in [(V311, 3), (V5, 0x97)] {
+        let mut world = World::with(2, Limits { will_bytes_per_user_max: 600, ..limits() });
+        for user in ["ann", "bob"] {
+            world.user(user, &["allow readWrite #"]);
+        }
+        let will = |id: &str| with_will(lasting(version, id), "w", 0);
+        let ann = world.proof("ann").user_id();
+        let one = world.connect_with("ann", will("1"));
+        world.connect_with("ann", will("2"));
+        let taken = world.hub.most_will_bytes_of_a_user();
+        assert!(taken.is_some_and(|(user, bytes)| user == ann && bytes > 300), "{taken:?}");
+        assert_eq!(world.try_connect("ann", will("3")), Err(refusal));
+        assert!(world.view("3").is_none());
+        assert_eq!(world.hub.most_will_bytes_of_a_user(), taken, "a refused one takes nothing");
+        world.connect_with("bob", will("3"));
+        world.connect_with("ann", will("2"));
+        assert_eq!(
+            world.hub.most_will_bytes_of_a_user(),
+            taken,
+            "its own former will is as good as free"
+        );
+        world.lose(one);
+        world.connect_with("ann", will("3"));
+    }
+}
+
 // Shows 5.0: [MQTT-3.1.2-8], [MQTT-3.1.3-9].
 #[test]
 fn a_takeover_sends_the_will_unless_it_waits_and_the_session_goes_on() {

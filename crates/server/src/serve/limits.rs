@@ -56,7 +56,7 @@ impl Use {
         Use { whose: whose.unwrap_or_default(), ..Use::of(name, bound, most.amount) }
     }
 
-    fn as_window(self) -> Use {
+    fn windowed(self) -> Use {
         Use { kind: Kind::Window, ..self }
     }
 
@@ -160,8 +160,8 @@ fn of_sessions(sources: &Sources, census: &Census) -> Vec<Use> {
             &fullest.retained_backlog,
         ),
         Use::of_client("in_flight_max", window(limits.in_flight_max), &fullest.in_flight)
-            .as_window(),
-        Use::of_client("receive_max", window(limits.receive_max), &fullest.unreleased).as_window(),
+            .windowed(),
+        Use::of_client("receive_max", window(limits.receive_max), &fullest.unreleased).windowed(),
     ]
 }
 

@@ -84,10 +84,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let router = api::router(ApiState { admin: admin.clone(), clients }).merge(counted);
     tasks.spawn(socket.serve(router.clone()));
     tasks.spawn(watch_clock());
-    memory::log_start(&sources.ceiling, &hub);
-    tasks.spawn(memory::watch(Arc::clone(&sources)));
-    tasks.spawn(near::watch(Arc::clone(&sources)));
-    tasks.spawn(system::publish(sources, config.server.sys_interval));
+    watch(&mut tasks, &sources, config.server.sys_interval);
     tasks.spawn(certificates::watch(Arc::clone(&pki)));
 
     log_start(&config, &data_dir, &hub, &entrances);
@@ -108,6 +105,14 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     end(shards, stop, &books).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Sees to what is used of memory and of other bounds, and to what the broker says of itself.
+fn watch(tasks: &mut JoinSet<()>, sources: &Arc<Sources>, sys_interval: Duration) {
+    memory::log_start(&sources.ceiling, &sources.hub);
+    tasks.spawn(memory::watch(Arc::clone(sources)));
+    tasks.spawn(near::watch(Arc::clone(sources)));
+    tasks.spawn(system::publish(Arc::clone(sources), sys_interval));
 }
 
 /// Ends the shards, and writes down what is only in memory yet.

@@ -282,7 +282,7 @@ fn deep(levels: usize) -> Vec<u8> {
 /// A packet of less than 16 KiB.
 fn packet(first: u8, body: &[&[u8]]) -> Vec<u8> {
     let body = body.concat();
-    let length = [(body.len() % 128) as u8 | 0x80, (body.len() / 128) as u8];
+    let length = [(body.len() % 128) | 0x80, body.len() / 128].map(|it| u8::try_from(it).unwrap());
     [&[first][..], &length, &body].concat()
 }
 

@@ -110,7 +110,7 @@ impl Admin {
         let (changed, _) = watch::channel(policy.generation());
         let (refused_logins, recorder) = RefusedLogins::new();
         let (registry, filings) = Registry::new(settings.registry);
-        let (decisions, inlet) = Decisions::open(&store).await?;
+        let (decisions, inlet) = Decisions::open(&store, settings.refusals).await?;
         let protection = Arc::new(Protection::new(settings.protection)?);
         let shared = Shared {
             settings,

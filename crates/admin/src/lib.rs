@@ -77,7 +77,7 @@ pub use roles::RoleRemoval;
 pub use secret::Secret;
 pub use settings::{
     AuthenticationMode, CertificateSettings, FirstAdmin, HashCost, HashPoolLimits,
-    ProtectionSettings, RegistrySettings, Settings, TokenSettings,
+    ProtectionSettings, RefusalSettings, RegistrySettings, Settings, TokenSettings,
 };
 pub use tokens::TokenRefused;
 pub use users::USERS_PER_BATCH_MAX;

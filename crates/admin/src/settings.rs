@@ -37,6 +37,8 @@ pub struct Settings {
     pub protection: ProtectionSettings,
     /// How clients may ask to be let in.
     pub registry: RegistrySettings,
+    /// How many refusals are kept.
+    pub refusals: RefusalSettings,
 }
 
 impl Default for Settings {
@@ -55,6 +57,7 @@ impl Default for Settings {
             tokens: TokenSettings::default(),
             protection: ProtectionSettings::default(),
             registry: RegistrySettings::default(),
+            refusals: RefusalSettings::default(),
         }
     }
 }
@@ -90,6 +93,39 @@ pub struct TokenSettings {
 impl Default for TokenSettings {
     fn default() -> Self {
         TokenSettings { hours_default: 24, hours_max: 8760, per_user_max: 100 }
+    }
+}
+
+/// How many refusals are kept to be looked up and explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusalSettings {
+    /// Of one client that has logged in. Full: its oldest goes.
+    pub per_client_max: usize,
+    /// Of all clients of one user that have logged in. Full: the user's oldest goes.
+    pub per_user_max: usize,
+    /// Of all clients that have logged in. Full: the oldest of all goes.
+    pub clients_max: usize,
+    /// Refused logins as one user with one client id. Full: the oldest of them goes.
+    pub logins_per_client_max: usize,
+    /// Refused logins as one user. Full: the oldest of them goes.
+    pub logins_per_user_max: usize,
+    /// Refused logins as users that there are. Full: the oldest of them goes.
+    pub logins_max: usize,
+    /// Refused logins by names that no user has, or by none. Full: the oldest of them goes.
+    pub unknown_logins_max: usize,
+}
+
+impl Default for RefusalSettings {
+    fn default() -> Self {
+        RefusalSettings {
+            per_client_max: 32,
+            per_user_max: 256,
+            clients_max: 20_000,
+            logins_per_client_max: 16,
+            logins_per_user_max: 64,
+            logins_max: 8_192,
+            unknown_logins_max: 2_048,
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Bench {
         let packet = Packet::Subscribe(Subscribe {
             packet_id: PacketId::MIN,
             subscription_identifier: None,
-            filters: vec![(filter, SubscribeOptions::qos(qos))],
+            filters: vec![(filter.into(), SubscribeOptions::qos(qos))],
             user_properties: Vec::new(),
         });
         let mut bytes = Vec::new();

@@ -106,7 +106,7 @@ impl Engine {
         let key = SessionKey { user: proof.user_id(), client_id };
         let former =
             self.shard.sessions.find(&SessionKeyRef { user: key.user, client_id: &key.client_id });
-        let will = self.hold_will(attach.connect.will.take(), former)?;
+        let will = self.hold_will(attach.connect.will.take(), key.user, former)?;
         self.enter(key.user, former)?;
         let client = Arc::new(ClientName {
             user: key.user,
@@ -169,12 +169,12 @@ impl Engine {
     fn hold_will(
         &self,
         will: Option<Will>,
+        user: access::UserId,
         former: Option<SessionRef>,
     ) -> Result<Option<HeldWill>, AttachRefused> {
         let Some(will) = will else { return Ok(None) };
         let former = former.and_then(|place| self.shard.sessions.get(place)?.will.as_ref());
-        let held = HeldWill::new(will, former, &self.shard.hub);
-        held.map(Some).ok_or_else(|| refused_by_limit("will_bytes_max"))
+        HeldWill::new(will, user, former, &self.shard.hub).map(Some).map_err(refused_by_limit)
     }
 
     /// Takes the places the connection and, if it is new, its session need.

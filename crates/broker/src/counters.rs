@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mqtt::Qos;
 
 use crate::engine::Engine;
+use crate::identity::ClientName;
 use crate::limits::Limits;
 use crate::pressure::is_behind;
 use crate::report::DropRule;
@@ -180,18 +181,45 @@ pub struct Census {
 }
 
 /// The most that one session or connection has of something that is bounded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fullest {
     /// Messages in its queue.
-    pub queue_messages: usize,
+    pub queue_messages: Most,
     /// Bytes in its queue.
-    pub queue_bytes: usize,
+    pub queue_bytes: Most,
     /// Bytes in its outbox.
-    pub outbox_bytes: usize,
+    pub outbox_bytes: Most,
     /// Subscriptions.
-    pub subscriptions: usize,
+    pub subscriptions: Most,
     /// Retained messages waiting for its outbox.
-    pub retained_backlog: usize,
+    pub retained_backlog: Most,
+    /// QoS 1 and 2 messages sent and not acknowledged.
+    pub in_flight: Most,
+    /// QoS 2 messages received and not released.
+    pub unreleased: Most,
+}
+
+/// How much the one has that has the most, and who that is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Most {
+    /// So much.
+    pub amount: usize,
+    /// `None` if nobody has any.
+    pub client: Option<Arc<ClientName>>,
+}
+
+impl Most {
+    fn look(&mut self, amount: usize, client: &Arc<ClientName>) {
+        if amount > self.amount {
+            *self = Most { amount, client: Some(Arc::clone(client)) };
+        }
+    }
+
+    fn add(&mut self, other: &Most) {
+        if other.amount > self.amount {
+            *self = other.clone();
+        }
+    }
 }
 
 impl Engine {
@@ -224,14 +252,18 @@ impl Census {
         self.queued_bytes += session.queue.bytes();
         self.in_flight += session.outbound.len();
         self.in_flight_bytes += in_flight.map(|it| it.message.size()).sum::<usize>();
-        self.unreleased += session.inbound.unreleased().count();
+        let unreleased = session.inbound.unreleased_count();
+        self.unreleased += unreleased;
         let is_near = session.queue.len() >= near(limits.queue_messages_max)
             || session.queue.bytes() >= near(limits.queue_bytes_max);
         self.queues_near_limit += usize::from(is_near);
         let fullest = &mut self.fullest;
-        fullest.queue_messages = fullest.queue_messages.max(session.queue.len());
-        fullest.queue_bytes = fullest.queue_bytes.max(session.queue.bytes());
-        fullest.subscriptions = fullest.subscriptions.max(session.subscriptions.len());
+        let client = &session.client;
+        fullest.queue_messages.look(session.queue.len(), client);
+        fullest.queue_bytes.look(session.queue.bytes(), client);
+        fullest.subscriptions.look(session.subscriptions.len(), client);
+        fullest.in_flight.look(session.outbound.len(), client);
+        fullest.unreleased.look(unreleased, client);
         let Some(connection) = session.connection.as_deref() else {
             self.offline += 1;
             return;
@@ -245,8 +277,8 @@ impl Census {
         self.retained_backlog += connection.backlog.len();
         self.held_back += usize::from(connection.holds > 0);
         self.behind += usize::from(is_behind(session, limits));
-        fullest.outbox_bytes = fullest.outbox_bytes.max(connection.outbox.len());
-        fullest.retained_backlog = fullest.retained_backlog.max(connection.backlog.len());
+        fullest.outbox_bytes.look(connection.outbox.len(), client);
+        fullest.retained_backlog.look(connection.backlog.len(), client);
     }
 
     /// Adds another shard's.
@@ -272,11 +304,13 @@ impl Census {
             *sum = sum.saturating_add(part);
         }
         let (own, other) = (&mut self.fullest, &other.fullest);
-        own.queue_messages = own.queue_messages.max(other.queue_messages);
-        own.queue_bytes = own.queue_bytes.max(other.queue_bytes);
-        own.outbox_bytes = own.outbox_bytes.max(other.outbox_bytes);
-        own.subscriptions = own.subscriptions.max(other.subscriptions);
-        own.retained_backlog = own.retained_backlog.max(other.retained_backlog);
+        own.queue_messages.add(&other.queue_messages);
+        own.queue_bytes.add(&other.queue_bytes);
+        own.outbox_bytes.add(&other.outbox_bytes);
+        own.subscriptions.add(&other.subscriptions);
+        own.retained_backlog.add(&other.retained_backlog);
+        own.in_flight.add(&other.in_flight);
+        own.unreleased.add(&other.unreleased);
     }
 
     /// Bytes of messages and output that are held.

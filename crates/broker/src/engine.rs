@@ -154,7 +154,11 @@ impl Engine {
         }
         let Some(session) = self.shard.sessions.online_mut(id) else { return input.len() };
         if let Some(connection) = session.connection.as_mut() {
-            connection.keep_alive.received(now);
+            if packets > 0 {
+                connection.keep_alive.received(now);
+            } else {
+                connection.keep_alive.received_part(input.len(), now);
+            }
             if self.shard.round.records() != records {
                 connection.owes_until = self.shard.round.commit();
             }

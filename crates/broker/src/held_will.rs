@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use access::UserId;
 use mqtt::Will;
 
 use crate::hub::Hub;
@@ -11,24 +12,39 @@ use crate::hub::Hub;
 #[derive(Debug)]
 pub(crate) struct HeldWill {
     will: Arc<Will>,
+    user: UserId,
     hub: Arc<Hub>,
 }
 
 impl HeldWill {
-    /// Takes room in place of the will that `former` is; `None` if there is not enough.
-    pub(crate) fn new(will: Will, former: Option<&HeldWill>, hub: &Arc<Hub>) -> Option<HeldWill> {
-        let before = hub.enter_will(bytes(&will));
+    /// Takes room of what all wills have and of what this user's have, in place of the will that `former` is.
+    ///
+    /// # Errors
+    /// The limit that leaves not enough.
+    pub(crate) fn new(
+        will: Will,
+        user: UserId,
+        former: Option<&HeldWill>,
+        hub: &Arc<Hub>,
+    ) -> Result<HeldWill, &'static str> {
+        let held = HeldWill::restored(Arc::new(will), user, hub);
         // From here on the room is given back even if it was too much.
-        let held = HeldWill { will: Arc::new(will), hub: Arc::clone(hub) };
         let freed = former.map_or(0, |former| bytes(former));
-        let bytes_max = hub.limits().will_bytes_max.saturating_add(freed);
-        (before.saturating_add(bytes(&held)) <= bytes_max).then_some(held)
+        let limits = hub.limits();
+        let of_user = hub.will_bytes_of(user).saturating_sub(freed);
+        if of_user > limits.will_bytes_per_user_max {
+            return Err("will_bytes_per_user_max");
+        }
+        if hub.will_bytes().saturating_sub(freed) > limits.will_bytes_max {
+            return Err("will_bytes_max");
+        }
+        Ok(held)
     }
 
     /// A will that was confirmed before a restart: it counts, and is kept.
-    pub(crate) fn restored(will: Arc<Will>, hub: &Arc<Hub>) -> HeldWill {
-        hub.enter_will(bytes(&will));
-        HeldWill { will, hub: Arc::clone(hub) }
+    pub(crate) fn restored(will: Arc<Will>, user: UserId, hub: &Arc<Hub>) -> HeldWill {
+        hub.enter_will(user, bytes(&will));
+        HeldWill { will, user, hub: Arc::clone(hub) }
     }
 
     /// The will, to be recorded.
@@ -47,7 +63,7 @@ impl Deref for HeldWill {
 
 impl Drop for HeldWill {
     fn drop(&mut self) {
-        self.hub.leave_will(bytes(&self.will));
+        self.hub.leave_will(self.user, bytes(&self.will));
     }
 }
 

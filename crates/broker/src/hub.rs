@@ -58,7 +58,32 @@ pub(crate) const BUDGET: &str = "publish_budget";
 #[derive(Debug, Default)]
 struct SessionCounts {
     total: usize,
-    by_user: HashMap<UserId, usize>,
+    by_user: HashMap<UserId, OfUser>,
+}
+
+/// What the sessions of one user have together.
+#[derive(Debug, Clone, Copy, Default)]
+struct OfUser {
+    sessions: usize,
+    will_bytes: usize,
+}
+
+impl SessionCounts {
+    fn of(&mut self, user: UserId) -> &mut OfUser {
+        self.by_user.entry(user).or_default()
+    }
+
+    fn change(&mut self, user: UserId, change: impl FnOnce(&mut OfUser)) {
+        let Some(of_user) = self.by_user.get_mut(&user) else { return };
+        change(of_user);
+        if of_user.sessions == 0 && of_user.will_bytes == 0 {
+            self.by_user.remove(&user);
+        }
+    }
+
+    fn most(&self, of: impl Fn(&OfUser) -> usize) -> Option<(UserId, usize)> {
+        self.by_user.iter().map(|(user, it)| (*user, of(it))).max_by_key(|(_, amount)| *amount)
+    }
 }
 
 impl Hub {
@@ -160,10 +185,16 @@ impl Hub {
         self.sessions.lock().total
     }
 
-    /// Sessions of the user that has the most.
+    /// The user that has the most sessions, and how many.
     #[must_use]
-    pub fn most_sessions_of_a_user(&self) -> usize {
-        self.sessions.lock().by_user.values().copied().max().unwrap_or(0)
+    pub fn most_sessions_of_a_user(&self) -> Option<(UserId, usize)> {
+        self.sessions.lock().most(|it| it.sessions)
+    }
+
+    /// The user whose wills are the largest together, and their bytes.
+    #[must_use]
+    pub fn most_will_bytes_of_a_user(&self) -> Option<(UserId, usize)> {
+        self.sessions.lock().most(|it| it.will_bytes)
     }
 
     pub(crate) fn outbox_bytes_max(&self) -> usize {
@@ -222,13 +253,19 @@ impl Hub {
         self.will_bytes.load(Ordering::Relaxed)
     }
 
-    /// Counts a will, and says what there was before.
-    pub(crate) fn enter_will(&self, bytes: usize) -> usize {
-        self.will_bytes.fetch_add(bytes, Ordering::Relaxed)
+    pub(crate) fn will_bytes_of(&self, user: UserId) -> usize {
+        self.sessions.lock().by_user.get(&user).map_or(0, |it| it.will_bytes)
     }
 
-    pub(crate) fn leave_will(&self, bytes: usize) {
+    pub(crate) fn enter_will(&self, user: UserId, bytes: usize) {
+        self.will_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.sessions.lock().of(user).will_bytes += bytes;
+    }
+
+    pub(crate) fn leave_will(&self, user: UserId, bytes: usize) {
         self.will_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let mut sessions = self.sessions.lock();
+        sessions.change(user, |it| it.will_bytes = it.will_bytes.saturating_sub(bytes));
     }
 
     /// Takes a place for a session of this user, if one is left.
@@ -237,11 +274,11 @@ impl Hub {
         if sessions.total >= self.limits.sessions_max {
             return Err("sessions_max");
         }
-        let of_user = sessions.by_user.entry(user).or_insert(0);
-        if *of_user >= self.limits.sessions_per_user_max {
+        let of_user = sessions.of(user);
+        if of_user.sessions >= self.limits.sessions_per_user_max {
             return Err("sessions_per_user_max");
         }
-        *of_user += 1;
+        of_user.sessions += 1;
         sessions.total += 1;
         Ok(())
     }
@@ -249,18 +286,13 @@ impl Hub {
     /// Takes the place back that a session gave up a moment ago for its successor.
     pub(crate) fn enter_session_again(&self, user: UserId) {
         let mut sessions = self.sessions.lock();
-        *sessions.by_user.entry(user).or_insert(0) += 1;
+        sessions.of(user).sessions += 1;
         sessions.total += 1;
     }
 
     pub(crate) fn leave_session(&self, user: UserId) {
         let mut sessions = self.sessions.lock();
         sessions.total = sessions.total.saturating_sub(1);
-        if let Some(of_user) = sessions.by_user.get_mut(&user) {
-            *of_user = of_user.saturating_sub(1);
-            if *of_user == 0 {
-                sessions.by_user.remove(&user);
-            }
-        }
+        sessions.change(user, |it| it.sessions = it.sessions.saturating_sub(1));
     }
 }

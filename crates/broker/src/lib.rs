@@ -57,7 +57,7 @@ mod will;
 
 pub use attach::{Attach, AttachRefusal, AttachRefused};
 pub use client_view::{ClientView, SubscriptionView, Traffic};
-pub use counters::{Acknowledged, Census, Counters, Dropped, Fullest, RefusedPublishes};
+pub use counters::{Acknowledged, Census, Counters, Dropped, Fullest, Most, RefusedPublishes};
 pub use detach::ConnectionLost;
 pub use effect::Effect;
 pub use engine::Engine;

@@ -46,6 +46,9 @@ pub struct Limits {
     pub retained_bytes_max: usize,
     /// Bytes of the wills of all sessions. Full: a CONNECT with a will is refused with 0x97 (3.1.1: 3).
     pub will_bytes_max: usize,
+    /// Bytes of the wills of one user's sessions, so that no user has the room of all. Full: a CONNECT with a will is
+    /// refused with 0x97 (3.1.1: 3).
+    pub will_bytes_per_user_max: usize,
     /// Retained messages that wait for one connection's outbox after its SUBSCRIBE. Full: the rest
     /// of that SUBSCRIBE's retained messages is not sent.
     pub retained_backlog_max: usize,
@@ -152,6 +155,7 @@ impl Default for Limits {
             retained_messages_max: 1_000_000,
             retained_bytes_max: 256 << 20,
             will_bytes_max: 256 << 20,
+            will_bytes_per_user_max: 64 << 20,
             retained_backlog_max: 100_000,
             keep_alive_s_max: 3_600,
             session_expiry_s_max: 7 * 24 * 3_600,

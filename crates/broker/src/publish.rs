@@ -262,6 +262,13 @@ impl Engine {
         let place = session.identity.place;
         let is_v5 = connection.version.is_v5();
         self.shard.round.counters.refused_publishes.denied += 1;
+        let code = match &denial {
+            // Well-formed, and not accepted: of so many levels, with the prefix perhaps.
+            Denial::InvalidTopic(_) => ReasonCode::TopicNameInvalid,
+            Denial::NoRule | Denial::DenyRule(_) | Denial::DollarTopic | Denial::Gone => {
+                ReasonCode::NotAuthorized
+            }
+        };
         let (action, reason) = (RefusedAction::Publish, RefusalReason::Denied(denial));
         let decision = self.shard.refuse(place, (action, topic), reason, now);
         let rule = self.shard.hub.limits().denied_publish;
@@ -272,7 +279,7 @@ impl Engine {
         // A repeated QoS 2 message was accepted before: its exchange goes on to its end.
         let ack = if is_v5 && is_first {
             let properties = self.shard.refusal_properties(id, decision.as_slice());
-            Ack { packet_id, reason: ReasonCode::NotAuthorized, properties }
+            Ack { packet_id, reason: code, properties }
         } else {
             Ack::new(packet_id, ReasonCode::Success)
         };

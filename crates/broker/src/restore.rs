@@ -256,7 +256,7 @@ impl Engine {
                 // Its connection ended with the broker.
                 let delay_s = u64::from(will.properties.delay_s);
                 let due = due.unwrap_or(offline_since.plus_s(delay_s));
-                (Some(HeldWill::restored(will, &self.shard.hub)), Some(due))
+                (Some(HeldWill::restored(will, key.user, &self.shard.hub)), Some(due))
             }
             None => (None, None),
         };

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use access::Denial;
 use mqtt::{
-    AckProperties, Packet, Qos, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeOptions,
-    Timestamp, UnsubAck, Unsubscribe,
+    AckProperties, Packet, Qos, ReasonCode, RequestedFilter, RetainHandling, SubAck, Subscribe,
+    SubscribeOptions, Timestamp, UnsubAck, Unsubscribe,
 };
 use topic::SubscriptionFilter;
 
@@ -33,7 +33,16 @@ impl Engine {
         let mut reasons = Vec::with_capacity(subscribe.filters.len());
         let mut granted = Vec::new();
         let mut decisions = Vec::new();
-        for (filter, options) in subscribe.filters {
+        for (requested, options) in subscribe.filters {
+            let filter = match requested {
+                RequestedFilter::Accepted(filter) => filter,
+                RequestedFilter::NotAccepted { text, error } => {
+                    reasons.push(ReasonCode::TopicFilterInvalid);
+                    let reason = RefusalReason::Denied(Denial::InvalidTopic(error));
+                    decisions.extend(self.shard.refuse_filter(place, &text, reason, now));
+                    continue;
+                }
+            };
             // Flaw 18: a refusal says nothing about the other filters.
             match self.shard.subscribe(place, &filter, options, subscribe.subscription_identifier) {
                 Ok(is_new) => {
@@ -42,7 +51,8 @@ impl Engine {
                 }
                 Err((code, reason)) => {
                     reasons.push(code);
-                    decisions.extend(self.shard.refuse_filter(place, &filter, reason, now));
+                    let text = filter.to_string();
+                    decisions.extend(self.shard.refuse_filter(place, &text, reason, now));
                 }
             }
         }
@@ -70,9 +80,13 @@ impl Engine {
         let reasons = unsubscribe
             .filters
             .iter()
-            .map(|filter| match self.shard.unsubscribe(place, filter) {
-                true => ReasonCode::Success,
-                false => ReasonCode::NoSubscriptionExisted,
+            .map(|requested| match requested {
+                RequestedFilter::Accepted(filter) if self.shard.unsubscribe(place, filter) => {
+                    ReasonCode::Success
+                }
+                RequestedFilter::Accepted(_) | RequestedFilter::NotAccepted { .. } => {
+                    ReasonCode::NoSubscriptionExisted
+                }
             })
             .collect();
         let properties = AckProperties::default();
@@ -149,13 +163,12 @@ impl Shard {
     fn refuse_filter(
         &mut self,
         place: SessionRef,
-        filter: &SubscriptionFilter,
+        filter: &str,
         reason: RefusalReason,
         now: Timestamp,
     ) -> Option<DecisionId> {
         self.round.counters.refused_subscriptions += 1;
-        let (action, filter) = (RefusedAction::Subscribe, filter.to_string());
-        self.refuse(place, (action, &filter), reason, now)
+        self.refuse(place, (RefusedAction::Subscribe, filter), reason, now)
     }
 
     /// The retained messages a new subscription brings, as far as the reader has the right. They go out

@@ -107,6 +107,12 @@ impl Inbound {
         ids.into_iter()
     }
 
+    /// How many they are.
+    #[must_use]
+    pub fn unreleased_count(&self) -> usize {
+        self.unreleased.len()
+    }
+
     /// Exchanges open on this connection.
     #[must_use]
     pub fn open_count(&self) -> usize {

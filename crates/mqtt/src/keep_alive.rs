@@ -8,6 +8,8 @@ pub struct KeepAlive {
     requested_s: u16,
     interval_s: u16,
     heard: Timestamp,
+    /// Bytes of an unfinished packet that were there when it last counted.
+    unfinished: u32,
 }
 
 impl KeepAlive {
@@ -28,12 +30,23 @@ impl KeepAlive {
             (0, max_s) => max_s,
             (requested_s, max_s) => requested_s.min(max_s),
         };
-        KeepAlive { requested_s, interval_s, heard: now }
+        KeepAlive { requested_s, interval_s, heard: now, unfinished: 0 }
     }
 
     /// Any packet came in.
     pub fn received(&mut self, now: Timestamp) {
         self.heard = self.heard.max(now);
+        self.unfinished = 0;
+    }
+
+    /// So many bytes of a packet that is not whole are there. It is packets that count, but a large one over a slow line
+    /// is no silence as long as it grows by more than a trickle.
+    pub fn received_part(&mut self, bytes: usize, now: Timestamp) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if bytes >= self.unfinished.saturating_add(PART_BYTES) {
+            self.heard = self.heard.max(now);
+            self.unfinished = bytes;
+        }
     }
 
     /// Seconds in force; 0 means none.
@@ -63,6 +76,9 @@ impl KeepAlive {
         self.deadline().is_some_and(|deadline| deadline <= now)
     }
 }
+
+/// By so much an unfinished packet has to grow to be heard.
+const PART_BYTES: u32 = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -109,6 +125,25 @@ mod tests {
     #[test]
     fn a_huge_keep_alive_does_not_hold_its_place() {
         check(65_535, 60, Some(91_000), Some(60));
+    }
+
+    // Shows 3.1.1: [MQTT-3.1.2-24]; 5.0: [MQTT-3.1.2-22].
+    #[test]
+    fn a_trickle_of_bytes_is_silence_and_a_large_packet_that_grows_is_not() {
+        let mut keep_alive = KeepAlive::new(10, 0, V5, Timestamp(1000));
+        for (bytes, now_ms, deadline_ms) in [
+            (1, 2000, 16_000),
+            (1023, 3000, 16_000),
+            (1024, 4000, 19_000),
+            (2047, 5000, 19_000),
+            (9000, 6000, 21_000),
+        ] {
+            keep_alive.received_part(bytes, Timestamp(now_ms));
+            assert_eq!(keep_alive.deadline(), Some(Timestamp(deadline_ms)), "{bytes}");
+        }
+        keep_alive.received(Timestamp(7000));
+        keep_alive.received_part(1000, Timestamp(8000));
+        assert_eq!(keep_alive.deadline(), Some(Timestamp(22_000)), "the next packet begins anew");
     }
 
     #[test]

@@ -44,8 +44,9 @@ pub use outbound::{AckError, Outbound, Received, Resend, Stage};
 pub use outbound_aliases::{AliasedTopic, OutboundAliases};
 pub use packet::{
     Ack, AckProperties, Auth, ConnAck, ConnAckProperties, Connect, ConnectProperties, Disconnect,
-    DisconnectProperties, OutgoingPublish, Packet, Publish, RetainHandling, SubAck, Subscribe,
-    SubscribeOptions, UnsubAck, Unsubscribe, UserProperties, Will, WillProperties,
+    DisconnectProperties, OutgoingPublish, Packet, Publish, RequestedFilter, RetainHandling,
+    SubAck, Subscribe, SubscribeOptions, UnsubAck, Unsubscribe, UserProperties, Will,
+    WillProperties,
 };
 pub use packet_id::PacketId;
 pub use plain_ack::PlainAck;

@@ -15,7 +15,7 @@ pub use connack::{ConnAck, ConnAckProperties};
 pub use connect::{Connect, ConnectProperties, Will, WillProperties};
 pub use disconnect::{Disconnect, DisconnectProperties};
 pub use publish::{OutgoingPublish, Publish};
-pub use subscribe::{RetainHandling, SubAck, Subscribe, SubscribeOptions};
+pub use subscribe::{RequestedFilter, RetainHandling, SubAck, Subscribe, SubscribeOptions};
 pub use unsubscribe::{UnsubAck, Unsubscribe};
 
 /// Name and value pairs, in the order given; names may repeat.

@@ -4,7 +4,7 @@ use crate::ProtocolError;
 use crate::ReasonCode;
 use crate::reader::Reader;
 use crate::writer::{put_binary, put_four_bytes, put_text, put_two_bytes, put_varint};
-use topic::TopicName;
+use topic::{TopicError, TopicName};
 
 /// One property with its value; the value is already in range.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -241,7 +241,8 @@ fn flag(reader: &mut Reader<'_>) -> Result<bool, ProtocolError> {
 fn response_topic<'a>(reader: &mut Reader<'a>) -> Result<&'a str, ProtocolError> {
     let topic = reader.text()?;
     match TopicName::validate(topic) {
-        Ok(()) => Ok(topic),
+        // It is handed on, not gone through: how many levels it has is nothing to us.
+        Ok(()) | Err(TopicError::TooManyLevels) => Ok(topic),
         Err(_) => Err(ProtocolError::protocol("response topic is not a topic name")),
     }
 }

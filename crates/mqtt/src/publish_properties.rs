@@ -194,6 +194,7 @@ mod tests {
         assert_eq!(properties.subscription_identifiers().collect::<Vec<_>>(), [129, 2]);
     }
 
+    // Shows 5.0: [MQTT-3.3.2-17], [MQTT-3.3.2-18].
     #[test]
     fn what_belongs_to_one_hop_is_not_handed_on_and_the_rest_keeps_its_order() {
         let mut out = Vec::new();

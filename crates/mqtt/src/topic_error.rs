@@ -1,7 +1,8 @@
 //! What a peer is told about a topic name or filter that is none.
 
+use crate::packet::RequestedFilter;
 use crate::{ProtocolError, ReasonCode};
-use topic::TopicError;
+use topic::{SubscriptionFilter, TopicError};
 
 /// For a topic name. 0x90 where the text is sound and the name is not accepted.
 pub(crate) fn of_name(error: &TopicError) -> ProtocolError {
@@ -21,12 +22,21 @@ pub(crate) fn of_name(error: &TopicError) -> ProtocolError {
     }
 }
 
-/// For a topic filter. 0x8F where the text is sound and the filter is not accepted.
-pub(crate) fn of_filter(error: &TopicError) -> ProtocolError {
-    let not_accepted = |detail| ProtocolError::new(ReasonCode::TopicFilterInvalid, detail);
+/// A filter of a SUBSCRIBE or UNSUBSCRIBE. One that is well-formed and not accepted is no reason to end a connection: it
+/// has an answer of its own.
+pub(crate) fn requested(text: &str) -> Result<RequestedFilter, ProtocolError> {
+    match SubscriptionFilter::parse(text) {
+        Ok(filter) => Ok(filter.into()),
+        Err(error @ (TopicError::TooManyLevels | TopicError::ShareNotAllowed)) => {
+            Ok(RequestedFilter::NotAccepted { text: text.to_owned(), error })
+        }
+        Err(error) => Err(of_filter(&error)),
+    }
+}
+
+/// For a topic filter that is not well-formed.
+fn of_filter(error: &TopicError) -> ProtocolError {
     match error {
-        TopicError::TooManyLevels => not_accepted("topic filter has too many levels"),
-        TopicError::ShareNotAllowed => not_accepted("shared subscription of a shared subscription"),
         TopicError::Empty => ProtocolError::malformed("topic filter is empty"),
         // [MQTT-4.8.2-1], [MQTT-4.8.2-2]
         TopicError::MalformedShare => {
@@ -36,6 +46,8 @@ pub(crate) fn of_filter(error: &TopicError) -> ProtocolError {
         TopicError::MisplacedWildcard => ProtocolError::malformed("wildcard is out of place"),
         TopicError::TooLong { .. }
         | TopicError::Nul
+        | TopicError::TooManyLevels
+        | TopicError::ShareNotAllowed
         | TopicError::WildcardInName
         | TopicError::UnknownPlaceholder(_)
         | TopicError::PartialPlaceholder(_) => {

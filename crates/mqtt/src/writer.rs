@@ -64,6 +64,7 @@ mod tests {
     use super::{VARINT_MAX, insert_length, put_text, put_varint, varint_size};
     use crate::reader::{Reader, varint};
 
+    // Shows 5.0: [MQTT-1.5.5-1].
     #[test]
     fn what_is_written_is_read_back_at_every_border() {
         for value in [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, VARINT_MAX] {

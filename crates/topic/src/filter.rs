@@ -16,8 +16,9 @@ pub struct TopicFilter(Arc<str>);
 impl TopicFilter {
     /// Takes a copy of a valid filter.
     pub fn parse(text: &str) -> Result<Self, TopicError> {
-        check_text(text)?;
+        let census = check_text(text)?;
         check_wildcards(text)?;
+        census.check_levels()?;
         Ok(TopicFilter(text.into()))
     }
 

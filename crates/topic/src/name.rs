@@ -19,10 +19,11 @@ impl TopicName {
     /// Says whether `parse` would succeed, without a copy.
     pub fn validate(text: &str) -> Result<(), TopicError> {
         // [MQTT-4.7.1-1] [MQTT-3.3.2-2]
-        if check_text(text)?.wildcards() > 0 {
+        let census = check_text(text)?;
+        if census.wildcards() > 0 {
             return Err(TopicError::WildcardInName);
         }
-        Ok(())
+        census.check_levels()
     }
 
     /// The text.
@@ -57,7 +58,8 @@ impl fmt::Debug for TopicName {
     }
 }
 
-/// What holds for names and filters alike. [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-4.7.3-3]
+/// What the standard demands of names and filters alike; that there are not too many levels is to be asked of what is
+/// returned, when the rest is known to be well. [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-4.7.3-3]
 pub(crate) fn check_text(text: &str) -> Result<Census, TopicError> {
     if text.is_empty() {
         return Err(TopicError::Empty);
@@ -68,9 +70,6 @@ pub(crate) fn check_text(text: &str) -> Result<Census, TopicError> {
     let census = Census::of(text);
     if census.nuls() > 0 {
         return Err(TopicError::Nul);
-    }
-    if census.separators() >= TOPIC_LEVELS_MAX {
-        return Err(TopicError::TooManyLevels);
     }
     Ok(census)
 }
@@ -92,6 +91,14 @@ impl Census {
 
     fn separators(self) -> usize {
         usize::try_from((self.0 >> COUNT_BITS) & COUNT_MASK).unwrap_or(usize::MAX)
+    }
+
+    /// The standard has no such limit, so this is for what is well-formed in all else.
+    pub(crate) fn check_levels(self) -> Result<(), TopicError> {
+        if self.separators() >= TOPIC_LEVELS_MAX {
+            return Err(TopicError::TooManyLevels);
+        }
+        Ok(())
     }
 
     pub(crate) fn wildcards(self) -> u64 {
@@ -158,5 +165,6 @@ mod tests {
     fn a_name_has_at_most_256_levels() {
         check(&"/".repeat(255), Ok(()));
         check(&"/".repeat(256), Err(TopicError::TooManyLevels));
+        check(&format!("{}#", "/".repeat(256)), Err(TopicError::WildcardInName));
     }
 }

@@ -19,8 +19,9 @@ impl Pattern {
     /// Takes a copy of a valid pattern. Any other use of `${` is refused: a rule that is silently
     /// read as plain text would not do what its author meant, and for a deny that opens a door.
     pub fn parse(text: &str) -> Result<Self, TopicError> {
-        check_text(text)?;
+        let census = check_text(text)?;
         check_wildcards(text)?;
+        census.check_levels()?;
         Levels::of(text).try_for_each(check_placeholder)?;
         Ok(Pattern(text.into()))
     }

@@ -145,6 +145,7 @@ fn the_intersection_of_two_filters_matches_what_both_match() {
     assert!(found > filters.len(), "{found}");
 }
 
+// Shows 3.1.1: [MQTT-4.7.2-1]; 5.0: [MQTT-4.7.2-1].
 #[test]
 fn a_tree_of_every_filter_finds_what_brute_force_finds() {
     let (filters, topics) = (filters(4), topics(5));

@@ -11,10 +11,12 @@ use store::RefusalRow;
 
 use super::record::{Class, DecisionId, Record};
 use crate::decision_model::DeedModel;
+use crate::settings::RefusalSettings;
 
 /// The refusals that are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
+    settings: RefusalSettings,
     records: HashMap<u64, Kept>,
     by_decision: HashMap<DecisionId, u64>,
     by_likeness: HashMap<Likeness, u64>,
@@ -58,29 +60,28 @@ struct Room {
 }
 
 impl Class {
-    fn room(self) -> Room {
+    fn room(self, settings: &RefusalSettings) -> Room {
+        let of_logins = |of_all| Room {
+            of_client: settings.logins_per_client_max,
+            of_user: settings.logins_per_user_max,
+            of_all,
+        };
         match self {
-            Class::Proven => {
-                Room { of_client: PER_CLIENT_MAX, of_user: PER_USER_MAX, of_all: PROVEN_MAX }
-            }
-            Class::Claimed => Room {
-                of_client: LOGINS_PER_CLIENT_MAX,
-                of_user: LOGINS_PER_USER_MAX,
-                of_all: CLAIMED_MAX,
+            Class::Proven => Room {
+                of_client: settings.per_client_max,
+                of_user: settings.per_user_max,
+                of_all: settings.clients_max,
             },
-            Class::Unknown => Room {
-                of_client: LOGINS_PER_CLIENT_MAX,
-                of_user: LOGINS_PER_USER_MAX,
-                of_all: UNKNOWN_MAX,
-            },
+            Class::Claimed => of_logins(settings.logins_max),
+            Class::Unknown => of_logins(settings.unknown_logins_max),
         }
     }
 }
 
 impl Book {
     /// The book as it is on disk.
-    pub(crate) fn restore(rows: Vec<(u64, Record)>) -> Book {
-        let mut book = Book::default();
+    pub(crate) fn restore(rows: Vec<(u64, Record)>, settings: RefusalSettings) -> Book {
+        let mut book = Book { settings, ..Book::default() };
         let mut rows = rows;
         rows.sort_by_key(|(number, record)| (record.last_ms, *number));
         for (number, record) in rows {
@@ -187,7 +188,7 @@ impl Book {
     }
 
     fn make_room(&mut self, record: &Record) {
-        let room = record.class.room();
+        let room = record.class.room(&self.settings);
         let owner = (record.class, record.user.clone());
         if let Some(of_user) = self.by_user.get(&owner) {
             let is_of_client = |number: &&u64| {
@@ -278,19 +279,5 @@ impl Likeness {
     }
 }
 
-/// Refusals of one client that has logged in. Full: its oldest goes.
-pub(super) const PER_CLIENT_MAX: usize = 32;
-/// Refusals of all clients of one user that have logged in. Full: the user's oldest goes.
-pub(super) const PER_USER_MAX: usize = 256;
-/// Refusals of all clients that have logged in. Full: the oldest of all goes.
-pub(super) const PROVEN_MAX: usize = 20_000;
-/// Refused logins as one user with one client id. Full: the oldest of them goes.
-pub(super) const LOGINS_PER_CLIENT_MAX: usize = 16;
-/// Refused logins as one user. Full: the oldest of them goes.
-pub(super) const LOGINS_PER_USER_MAX: usize = 64;
-/// Refused logins as users that there are. Full: the oldest of them goes.
-pub(super) const CLAIMED_MAX: usize = 8_192;
-/// Refused logins by names that no user has, or by none. Full: the oldest of them goes.
-pub(super) const UNKNOWN_MAX: usize = 2_048;
 /// Decisions that were the same, whose names are remembered. More: the oldest names go.
 pub(super) const IDS_PER_RECORD_MAX: usize = 8;

@@ -29,6 +29,7 @@ use crate::explain::{denied, shown};
 use crate::model::{EffectModel, ExplainView, OperationModel, Page, PageRequest};
 use crate::protection::{Gate, Locked};
 use crate::refused_logins::RefusedLogin;
+use crate::settings::RefusalSettings;
 use crate::view;
 
 pub(crate) use recorder::start;
@@ -69,7 +70,10 @@ impl RefusalSink {
 
 impl Decisions {
     /// Reads what was kept.
-    pub(crate) async fn open(store: &Store) -> Result<(Decisions, recorder::Inlet), AdminError> {
+    pub(crate) async fn open(
+        store: &Store,
+        settings: RefusalSettings,
+    ) -> Result<(Decisions, recorder::Inlet), AdminError> {
         let run = store.begin_run().await?;
         let mut rows = Vec::new();
         for (number, text) in store.load_refusals().await? {
@@ -78,7 +82,7 @@ impl Decisions {
                 record.map_err(|error| store.corrupt(format!("refusal {number}: {error}")))?;
             rows.push((number, record));
         }
-        let book = Arc::new(Mutex::new(Book::restore(rows)));
+        let book = Arc::new(Mutex::new(Book::restore(rows, settings)));
         let (queue, inlet) = mpsc::channel(BATCHES_MAX);
         let sink = RefusalSink { queue, left_out: Arc::default() };
         let inlet = recorder::Inlet::new(inlet, Arc::clone(&book), Arc::clone(&sink.left_out));

@@ -4,17 +4,20 @@ use access::{UserId, UserName};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::book::{
-    Book, CLAIMED_MAX, IDS_PER_RECORD_MAX, LOGINS_PER_CLIENT_MAX, LOGINS_PER_USER_MAX,
-    PER_CLIENT_MAX, PER_USER_MAX, PROVEN_MAX, UNKNOWN_MAX, Wanted,
-};
+use super::book::{Book, IDS_PER_RECORD_MAX, Wanted};
 use super::record::{Class, DecisionId, DecisionOrigin, Record, RefusedRequest};
 use crate::caller::Caller;
 use crate::decision_model::{DecisionView, DeedModel, RefusalFilter, RefusalView};
 use crate::error::AdminError;
 use crate::model::{EffectModel, PageRequest};
 use crate::refused_logins::RefusedLogin;
+use crate::settings::RefusalSettings;
 use crate::tests::{House, cheap};
+
+/// How many are kept where nothing else is configured.
+fn bounds() -> RefusalSettings {
+    RefusalSettings::default()
+}
 
 fn id(number: u64) -> DecisionId {
     DecisionId { run: 1, origin: DecisionOrigin::Shard(0), number }
@@ -81,7 +84,7 @@ fn a_flood_of_one_client_pushes_out_its_own_refusals_and_nobody_elses() {
     assert!(book.find(id(1)).is_some() && book.find(id(2)).is_some());
     let of_client = Wanted { user: Some("ann"), client_id: Some("c1"), ..Wanted::default() };
     let kept: Vec<u64> = book.list(&of_client).iter().map(|it| it.ids[0].number).collect();
-    let newest: Vec<u64> = (0..PER_CLIENT_MAX as u64).map(|back| 1_999 - back).collect();
+    let newest: Vec<u64> = (0..bounds().per_client_max as u64).map(|back| 1_999 - back).collect();
     assert_eq!(kept, newest, "the last ones, the newest first");
 }
 
@@ -93,7 +96,7 @@ fn one_user_with_any_number_of_clients_pushes_out_nobody_else() {
         book.note(proven(number, ("ann", &format!("c{number}")), "no"));
     }
     assert!(book.find(id(1)).is_some());
-    assert_eq!(count(&book, "ann"), PER_USER_MAX);
+    assert_eq!(count(&book, "ann"), bounds().per_user_max);
 }
 
 #[test]
@@ -107,13 +110,16 @@ fn failed_logins_push_out_nothing_of_what_proven_clients_were_refused() {
     }
     let of_bob = Wanted { user: Some("bob"), ..Wanted::default() };
     assert_eq!(book.list(&of_bob).len(), 2);
-    assert_eq!(count(&book, "ann"), LOGINS_PER_USER_MAX);
-    assert_eq!(book.list(&Wanted::default()).len(), 2 + LOGINS_PER_USER_MAX + UNKNOWN_MAX);
+    assert_eq!(count(&book, "ann"), bounds().logins_per_user_max);
+    assert_eq!(
+        book.list(&Wanted::default()).len(),
+        2 + bounds().logins_per_user_max + bounds().unknown_logins_max
+    );
     for number in 0..100 {
         let reason = format!("reason {number}");
         book.note(Record { reason, ..login(200_000 + number, Class::Claimed, "cat", "c1") });
     }
-    assert_eq!(count(&book, "cat"), LOGINS_PER_CLIENT_MAX);
+    assert_eq!(count(&book, "cat"), bounds().logins_per_client_max);
 }
 
 #[test]
@@ -128,9 +134,9 @@ fn all_places_of_a_class_are_bounded_and_the_oldest_goes() {
         assert_eq!(book.list(&Wanted::default()).len() as u64, max);
         assert!(book.find(id(10)).is_none() && book.find(id(11)).is_some(), "{class:?}");
     };
-    check(Class::Proven, PROVEN_MAX);
-    check(Class::Claimed, CLAIMED_MAX);
-    check(Class::Unknown, UNKNOWN_MAX);
+    check(Class::Proven, bounds().clients_max);
+    check(Class::Claimed, bounds().logins_max);
+    check(Class::Unknown, bounds().unknown_logins_max);
 }
 
 #[test]
@@ -160,7 +166,7 @@ fn what_is_written_and_read_again_is_the_same_book() {
     assert!(book.take_unwritten(usize::MAX).is_empty() && rows_written > 100);
     let rows =
         disk.into_iter().map(|(number, text)| (number, serde_json::from_str(&text).unwrap()));
-    let mut again = Book::restore(rows.collect());
+    let mut again = Book::restore(rows.collect(), bounds());
     let texts = |book: &Book| {
         let mut all: Vec<_> =
             book.list(&Wanted::default()).into_iter().map(|it| format!("{it:?}")).collect();
@@ -312,7 +318,7 @@ async fn a_full_queue_loses_what_comes_and_holds_nobody_up() {
         let topic = format!("plant/{number}");
         sink.hand_over(vec![of_alice(&house, &topic)]);
     }
-    assert_eq!(list(&house, "alice").await.len(), PER_CLIENT_MAX);
+    assert_eq!(list(&house, "alice").await.len(), bounds().per_client_max);
 }
 
 #[tokio::test]
@@ -343,4 +349,35 @@ async fn a_connection_refused_to_a_proven_user_is_in_the_audit_log_too() {
         assert!(tokio::time::Instant::now() < deadline, "{log:?}");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+}
+
+#[test]
+fn as_many_are_kept_as_the_configuration_says_and_no_more_after_a_restart() {
+    let refuse = |book: &mut Book| {
+        for number in 1..=9 {
+            book.note(proven(number, ("ann", &format!("c{}", number % 3)), &number.to_string()));
+            book.note(login(100 + number, Class::Claimed, "ann", "c1"));
+            book.note(login(200 + number, Class::Unknown, &format!("nobody-{number}"), "c1"));
+        }
+    };
+    let few = RefusalSettings {
+        per_client_max: 2,
+        per_user_max: 5,
+        logins_per_client_max: 1,
+        unknown_logins_max: 4,
+        ..bounds()
+    };
+    let mut book = Book::restore(Vec::new(), few);
+    refuse(&mut book);
+    let held = |book: &Book, class| {
+        book.list(&Wanted::default()).iter().filter(|it| it.class == class).count()
+    };
+    let all =
+        |book: &Book| [Class::Proven, Class::Claimed, Class::Unknown].map(|it| held(book, it));
+    assert_eq!(all(&book), [5, 1, 4]);
+    let mut book = Book::default();
+    refuse(&mut book);
+    let rows = book.list(&Wanted::default()).into_iter().cloned();
+    let rows: Vec<_> = (1..).zip(rows).collect();
+    assert_eq!(all(&Book::restore(rows, few)), [5, 1, 4]);
 }

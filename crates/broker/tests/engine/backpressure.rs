@@ -156,7 +156,7 @@ fn the_outbox_of_a_stuck_receiver_never_grows_beyond_its_limit() {
     assert!(world.engines[0].counters().dropped.total() > 4_000);
 }
 
-// Shows 3.1.1: [MQTT-4.6.0-6]; 5.0: [MQTT-4.6.0-5].
+// Shows 3.1.1: [MQTT-4.6.0-5], [MQTT-4.6.0-6]; 5.0: [MQTT-4.6.0-5], [MQTT-4.6.0-6].
 #[test]
 fn what_waits_in_the_queue_goes_before_what_is_new() {
     let (mut world, publisher, subscriber) = flooded(1, Q1, 0);

@@ -156,6 +156,25 @@ fn silence_for_one_and_a_half_times_the_keep_alive_ends_the_connection() {
     }
 }
 
+// Shows 3.1.1: [MQTT-3.1.2-24]; 5.0: [MQTT-3.1.2-22].
+#[test]
+fn a_packet_that_comes_byte_by_byte_and_never_ends_is_no_sign_of_life() {
+    for version in [V311, V5] {
+        let mut world = World::open(1);
+        let mut connect = Connect::new(version, "c1");
+        connect.keep_alive_s = 10;
+        let ann = world.connect_with("ann", connect);
+        world.send_bytes(ann, b"\x30\xff\x7f\0\x01a");
+        for _ in 0..14 {
+            world.wait_s(1);
+            world.send_bytes(ann, b"\0");
+        }
+        assert!(world.is_open(ann));
+        world.wait_s(1);
+        assert!(!world.is_open(ann));
+    }
+}
+
 // Shows 5.0: [MQTT-3.1.2-21], [MQTT-3.2.2-21].
 #[test]
 fn rule_39_a_huge_or_absent_keep_alive_holds_no_place_beyond_the_limit() {

@@ -133,7 +133,7 @@ impl Run {
                 let most = if FILTERS[*filter].starts_with('$') { Q1 } else { Q2 };
                 let qos = mqtt::Qos::from_bits(*qos).unwrap().min(most);
                 let filters = [(
-                    SubscriptionFilter::parse(FILTERS[*filter]).unwrap(),
+                    SubscriptionFilter::parse(FILTERS[*filter]).unwrap().into(),
                     mqtt::SubscribeOptions::qos(qos),
                 )];
                 self.with(*client, |world, it| {
@@ -149,7 +149,7 @@ impl Run {
                 });
             }
             Step::Unsubscribe { client, filter } => {
-                let filters = vec![SubscriptionFilter::parse(FILTERS[*filter]).unwrap()];
+                let filters = vec![SubscriptionFilter::parse(FILTERS[*filter]).unwrap().into()];
                 let (packet_id, user_properties) = (mqtt::PacketId::MIN, Vec::new());
                 let packet = mqtt::Packet::Unsubscribe(mqtt::Unsubscribe {
                     packet_id,

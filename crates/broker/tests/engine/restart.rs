@@ -49,7 +49,7 @@ fn output_up_to_the_mark_goes_out_while_later_output_waits() {
             packet_id: PacketId::new(id).unwrap(),
             subscription_identifier: None,
             filters: vec![(
-                topic::SubscriptionFilter::parse(filter).unwrap(),
+                topic::SubscriptionFilter::parse(filter).unwrap().into(),
                 mqtt::SubscribeOptions::qos(Q1),
             )],
             user_properties: Vec::new(),

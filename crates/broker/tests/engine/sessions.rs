@@ -181,7 +181,7 @@ fn a_session_without_expiry_ends_with_its_connection() {
     });
 }
 
-// Shows 5.0: [MQTT-3.1.2-23], [MQTT-4.1.0-1], [MQTT-4.1.0-2].
+// Shows 5.0: [MQTT-3.1.2-23], [MQTT-4.1.0-2].
 #[test]
 fn a_session_ends_when_its_expiry_has_passed() {
     for (version, expiry_s) in

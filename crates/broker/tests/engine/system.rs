@@ -54,6 +54,7 @@ fn a_reader_gets_the_present_values_at_once_and_then_each_change_on_every_shard(
     }
 }
 
+// Shows 3.1.1: [MQTT-4.7.2-1]; 5.0: [MQTT-4.7.2-1].
 #[test]
 fn nobody_reads_it_without_an_explicit_right_and_nobody_writes_there() {
     let mut world = world(1);

@@ -72,6 +72,7 @@ fn a_disconnect_with_0x04_sends_the_will() {
     assert_eq!(world.messages(bob), ["w q1: gone"]);
 }
 
+// Shows 3.1.1: [MQTT-3.1.2-8]; 5.0: [MQTT-3.1.2-8].
 #[test]
 fn a_protocol_error_sends_the_will() {
     for version in BOTH {
@@ -147,6 +148,35 @@ fn wills_share_their_room_and_give_it_back_whatever_becomes_of_them() {
 }
 
 #[test]
+fn nobody_has_more_than_a_users_part_of_the_room_for_wills() {
+    for (version, refusal) in [(V311, 3), (V5, 0x97)] {
+        let mut world = World::with(2, Limits { will_bytes_per_user_max: 600, ..limits() });
+        for user in ["ann", "bob"] {
+            world.user(user, &["allow readWrite #"]);
+        }
+        let will = |id: &str| with_will(lasting(version, id), "w", 0);
+        let ann = world.proof("ann").user_id();
+        let one = world.connect_with("ann", will("1"));
+        world.connect_with("ann", will("2"));
+        let taken = world.hub.most_will_bytes_of_a_user();
+        assert!(taken.is_some_and(|(user, bytes)| user == ann && bytes > 300), "{taken:?}");
+        assert_eq!(world.try_connect("ann", will("3")), Err(refusal));
+        assert!(world.view("3").is_none());
+        assert_eq!(world.hub.most_will_bytes_of_a_user(), taken, "a refused one takes nothing");
+        world.connect_with("bob", will("3"));
+        world.connect_with("ann", will("2"));
+        assert_eq!(
+            world.hub.most_will_bytes_of_a_user(),
+            taken,
+            "its own former will is as good as free"
+        );
+        world.lose(one);
+        world.connect_with("ann", will("3"));
+    }
+}
+
+// Shows 5.0: [MQTT-3.1.2-8], [MQTT-3.1.3-9].
+#[test]
 fn a_takeover_sends_the_will_unless_it_waits_and_the_session_goes_on() {
     for (delay_s, clean_start, sent) in [(0, false, 1), (0, true, 1), (9, true, 1), (9, false, 0)] {
         let (mut world, bob) = with_listener(1);
@@ -179,6 +209,7 @@ fn a_will_expires_as_a_message_and_may_be_retained() {
     assert!(world.messages(bob).is_empty());
 }
 
+// Shows 5.0: [MQTT-3.1.3-9].
 #[test]
 fn the_delay_of_an_earlier_will_does_not_send_a_later_one() {
     let (mut world, bob) = with_listener(1);

@@ -302,7 +302,7 @@ impl World {
                 subscription_identifier: identifier,
                 filters: filters
                     .iter()
-                    .map(|(filter, options)| (parse(filter), *options))
+                    .map(|(filter, options)| (parse(filter).into(), *options))
                     .collect(),
                 user_properties: Vec::new(),
             }),
@@ -320,7 +320,10 @@ impl World {
             client,
             &Packet::Unsubscribe(Unsubscribe {
                 packet_id: PacketId::new(60_001).unwrap(),
-                filters: filters.iter().map(|it| SubscriptionFilter::parse(it).unwrap()).collect(),
+                filters: filters
+                    .iter()
+                    .map(|it| SubscriptionFilter::parse(it).unwrap().into())
+                    .collect(),
                 user_properties: Vec::new(),
             }),
         );
@@ -339,7 +342,7 @@ impl World {
             client,
             &Packet::Unsubscribe(Unsubscribe {
                 packet_id: PacketId::new(60_002).unwrap(),
-                filters: vec![SubscriptionFilter::parse(filter).unwrap()],
+                filters: vec![SubscriptionFilter::parse(filter).unwrap().into()],
                 user_properties: Vec::new(),
             }),
         );

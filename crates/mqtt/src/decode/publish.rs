@@ -4,7 +4,7 @@ use crate::packet::Publish;
 use crate::reader::Reader;
 use crate::topic_error::of_name;
 use crate::{ProtocolError, ProtocolVersion, PublishProperties, Qos};
-use topic::TopicName;
+use topic::{TopicError, TopicName};
 
 pub(super) fn decode<'a>(
     flags: u8,
@@ -29,7 +29,11 @@ pub(super) fn decode<'a>(
     if is_known {
         // It was valid when it was first seen.
     } else if !topic.is_empty() {
-        TopicName::validate(topic).map_err(|error| of_name(&error))?;
+        match TopicName::validate(topic) {
+            // Well-formed: what to say to it depends on the QoS, and is for the receiver of the message.
+            Ok(()) | Err(TopicError::TooManyLevels) => {}
+            Err(error) => return Err(of_name(&error)),
+        }
     } else if !version.is_v5() {
         return Err(ProtocolError::malformed("topic is empty"));
     } else if properties.topic_alias().is_none() {

@@ -3,12 +3,13 @@
 use super::ack::{NOT_ALLOWED, properties};
 use super::reasons::reason;
 use crate::fixed_header::Kind;
-use crate::packet::{AckProperties, RetainHandling, SubAck, Subscribe, SubscribeOptions};
+use crate::packet::{
+    AckProperties, RequestedFilter, RetainHandling, SubAck, Subscribe, SubscribeOptions,
+};
 use crate::property::{Place, Properties, Property};
 use crate::reader::Reader;
-use crate::topic_error::of_filter;
+use crate::topic_error::requested;
 use crate::{ProtocolError, ProtocolVersion, Qos, ReasonCode};
-use topic::SubscriptionFilter;
 
 pub(super) fn decode(
     body: &mut Reader<'_>,
@@ -26,10 +27,12 @@ pub(super) fn decode(
     }
     while !body.is_empty() {
         let text = body.text()?;
-        let filter = SubscriptionFilter::parse(text).map_err(|error| of_filter(&error))?;
+        let filter = requested(text)?;
         let options = options(body.byte()?, version)?;
+        let is_shared =
+            matches!(&filter, RequestedFilter::Accepted(filter) if filter.share.is_some());
         // [MQTT-3.8.3-4]
-        if options.no_local && filter.share.is_some() {
+        if options.no_local && is_shared {
             return Err(ProtocolError::protocol("no local on a shared subscription"));
         }
         subscribe.filters.push((filter, options));

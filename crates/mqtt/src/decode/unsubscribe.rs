@@ -6,9 +6,8 @@ use crate::fixed_header::Kind;
 use crate::packet::{AckProperties, UnsubAck, Unsubscribe};
 use crate::property::{Place, Properties, Property};
 use crate::reader::Reader;
-use crate::topic_error::of_filter;
+use crate::topic_error::requested;
 use crate::{ProtocolError, ProtocolVersion};
-use topic::SubscriptionFilter;
 
 pub(super) fn decode(
     body: &mut Reader<'_>,
@@ -29,8 +28,7 @@ pub(super) fn decode(
     }
     let mut filters = Vec::new();
     while !body.is_empty() {
-        let text = body.text()?;
-        filters.push(SubscriptionFilter::parse(text).map_err(|error| of_filter(&error))?);
+        filters.push(requested(body.text()?)?);
     }
     // [MQTT-3.10.3-2]
     if filters.is_empty() {

@@ -115,6 +115,7 @@ fn after_a_reconnect_all_unacknowledged_goes_out_again_in_order() {
     assert_eq!(resent(&mut outbound), ["dup 1 1a", "dup 3 2c", "rel 5", "rel 2"]);
 }
 
+// Shows 5.0: [MQTT-3.3.4-9], [MQTT-4.9.0-1].
 #[test]
 fn what_is_sent_again_goes_before_what_is_new_and_keeps_to_the_new_window() {
     let mut outbound = sent(10, &["1a", "1b", "1c"]);

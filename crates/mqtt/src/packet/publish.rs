@@ -11,7 +11,8 @@ pub struct Publish<'a> {
     pub qos: Qos,
     /// To be kept for later subscribers (to the server), or kept before (to the client).
     pub retain: bool,
-    /// A valid topic name, or empty when a topic alias stands for it (5.0).
+    /// A topic name, or empty when a topic alias stands for it (5.0). What the standard demands of a name it is; it may
+    /// have more levels than [`topic::TopicName`] accepts.
     pub topic: &'a str,
     /// Absent exactly with QoS 0.
     pub packet_id: Option<PacketId>,

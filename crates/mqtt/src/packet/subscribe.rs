@@ -2,7 +2,8 @@
 
 use super::{AckProperties, UserProperties};
 use crate::{PacketId, Qos, ReasonCode};
-use topic::SubscriptionFilter;
+use std::fmt;
+use topic::{SubscriptionFilter, TopicError};
 
 /// Wishes for messages; holds one filter at least.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,9 +13,39 @@ pub struct Subscribe {
     /// 1 to 268,435,455, handed back with each message (5.0).
     pub subscription_identifier: Option<u32>,
     /// In the order given, which is the order of the answer.
-    pub filters: Vec<(SubscriptionFilter, SubscribeOptions)>,
+    pub filters: Vec<(RequestedFilter, SubscribeOptions)>,
     /// Name and value pairs (5.0).
     pub user_properties: UserProperties,
+}
+
+/// A filter as somebody asks for it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RequestedFilter {
+    /// One that there can be subscriptions to.
+    Accepted(SubscriptionFilter),
+    /// One that is well-formed and not accepted all the same: of so many levels, or a share of a share. Answered with
+    /// 0x8F, without a word about the other filters.
+    NotAccepted {
+        /// As it was sent.
+        text: String,
+        /// Why not.
+        error: TopicError,
+    },
+}
+
+impl From<SubscriptionFilter> for RequestedFilter {
+    fn from(filter: SubscriptionFilter) -> RequestedFilter {
+        RequestedFilter::Accepted(filter)
+    }
+}
+
+impl fmt::Display for RequestedFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestedFilter::Accepted(filter) => filter.fmt(f),
+            RequestedFilter::NotAccepted { text, .. } => f.write_str(text),
+        }
+    }
 }
 
 /// How one subscription is to be served.

@@ -1,8 +1,7 @@
 //! UNSUBSCRIBE and UNSUBACK.
 
-use super::{AckProperties, UserProperties};
+use super::{AckProperties, RequestedFilter, UserProperties};
 use crate::{PacketId, ReasonCode};
-use topic::SubscriptionFilter;
 
 /// Wishes for no more messages; holds one filter at least.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,7 +9,7 @@ pub struct Unsubscribe {
     /// For the UNSUBACK.
     pub packet_id: PacketId,
     /// In the order given, which is the order of the answer.
-    pub filters: Vec<SubscriptionFilter>,
+    pub filters: Vec<RequestedFilter>,
     /// Name and value pairs (5.0).
     pub user_properties: UserProperties,
 }

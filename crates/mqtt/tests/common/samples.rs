@@ -348,7 +348,7 @@ fn subscribe(version: ProtocolVersion) -> BoxedStrategy<Packet<'static>> {
                 retain_as_published,
                 retain_handling,
             };
-            (filter, if is_v5 { options } else { SubscribeOptions::qos(qos) })
+            (filter.into(), if is_v5 { options } else { SubscribeOptions::qos(qos) })
         },
     );
     (packet_id(), of(1..=268_435_455_u32), vec(wish, 1..4), user_properties())
@@ -379,6 +379,7 @@ fn unsubscribe(version: ProtocolVersion) -> BoxedStrategy<Packet<'static>> {
     (packet_id(), vec(filter(), 1..4), user_properties())
         .prop_map(move |(packet_id, filters, pairs)| {
             let user_properties = if version.is_v5() { pairs } else { Vec::new() };
+            let filters = filters.into_iter().map(Into::into).collect();
             Packet::Unsubscribe(Unsubscribe { packet_id, filters, user_properties })
         })
         .boxed()

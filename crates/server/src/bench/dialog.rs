@@ -62,7 +62,7 @@ impl Dialog {
         let packet = Packet::Subscribe(Subscribe {
             packet_id: PacketId::MIN,
             subscription_identifier: None,
-            filters: vec![(parsed, SubscribeOptions::qos(qos))],
+            filters: vec![(parsed.into(), SubscribeOptions::qos(qos))],
             user_properties: Vec::new(),
         });
         let mut bytes = Vec::new();

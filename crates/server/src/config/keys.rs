@@ -103,6 +103,9 @@ const fn bounded(
 }
 
 const COUNT: (u64, u64) = (1, 100_000_000);
+/// What is gone through each time one is added.
+const COUNT_OF_ONE: (u64, u64) = (1, 10_000);
+const COUNT_OF_ALL: (u64, u64) = (1, 1_000_000);
 const COUNT_OR_ZERO: (u64, u64) = (0, 100_000_000);
 /// 1 KiB to 16 GiB.
 const BYTES: (u64, u64) = (1 << 10, 16 << 30);
@@ -189,6 +192,8 @@ pub(super) static KEYS: &[Key] = &[
         "Bytes of all retained messages. Full: a message is routed but not retained."),
     bounded("limits", "will_bytes_max", BYTES, |c| Slot::Whole(&mut c.broker.will_bytes_max),
         "Bytes of the wills of all sessions. Full: a CONNECT with a will is refused with 0x97 (3.1.1: 3)."),
+    bounded("limits", "will_bytes_per_user_max", BYTES, |c| Slot::Whole(&mut c.broker.will_bytes_per_user_max),
+        "Bytes of the wills of the sessions of one user. Full: a CONNECT with a will is refused with 0x97 (3.1.1: 3)."),
     bounded("limits", "retained_backlog_max", COUNT, |c| Slot::Whole(&mut c.broker.retained_backlog_max),
         "Retained messages waiting for one connection after its SUBSCRIBE. Full: the rest of them is not sent."),
     bounded("limits", "keep_alive_s_max", (0, 65_535), |c| Slot::Whole(&mut c.broker.keep_alive_s_max),
@@ -310,6 +315,21 @@ pub(super) static KEYS: &[Key] = &[
         "The time within which new requests are counted."),
     bounded("registry", "expiry", EXPIRY_MS, |c| Slot::Span(&mut c.login.registry.expiry),
         "How long a request waits for a decision, and how long it is known after that to the client that asks again."),
+
+    bounded("refusals", "per_client_max", COUNT_OF_ONE, |c| Slot::Whole(&mut c.login.refusals.per_client_max),
+        "Refusals of one client that has logged in, kept to be looked up and explained. Full: its oldest goes."),
+    bounded("refusals", "per_user_max", COUNT_OF_ONE, |c| Slot::Whole(&mut c.login.refusals.per_user_max),
+        "Those of all clients of one user. Full: the user's oldest goes."),
+    bounded("refusals", "clients_max", COUNT_OF_ALL, |c| Slot::Whole(&mut c.login.refusals.clients_max),
+        "Those of all clients that have logged in. Full: the oldest of all goes."),
+    bounded("refusals", "logins_per_client_max", COUNT_OF_ONE, |c| Slot::Whole(&mut c.login.refusals.logins_per_client_max),
+        "Refused logins under one user name with one client id. Full: the oldest of them goes."),
+    bounded("refusals", "logins_per_user_max", COUNT_OF_ONE, |c| Slot::Whole(&mut c.login.refusals.logins_per_user_max),
+        "Refused logins under one user name. Full: the oldest of them goes."),
+    bounded("refusals", "logins_max", COUNT_OF_ALL, |c| Slot::Whole(&mut c.login.refusals.logins_max),
+        "Refused logins under names that users have. Full: the oldest of them goes."),
+    bounded("refusals", "unknown_logins_max", COUNT_OF_ALL, |c| Slot::Whole(&mut c.login.refusals.unknown_logins_max),
+        "Refused logins under all other names. Full: the oldest of them goes."),
 
     key("admin", "user_enabled", |c| Slot::Switch(&mut c.admin.user_enabled),
         "Whether a new data directory gets the administrator `admin`."),

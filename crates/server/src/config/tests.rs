@@ -359,6 +359,7 @@ fn every_limit_of_the_engine_has_a_key() {
         retained_bytes_max: _,
         retained_backlog_max: _,
         will_bytes_max: _,
+        will_bytes_per_user_max: _,
         keep_alive_s_max: _,
         session_expiry_s_max: _,
         client_id_bytes_max: _,
@@ -378,5 +379,5 @@ fn every_limit_of_the_engine_has_a_key() {
     let keys_of = |section| KEYS.iter().filter(|key| key.section == section).count();
     // Those before a login, and the memory ceiling.
     let of_others = 11;
-    assert_eq!(keys_of("limits") - of_others + keys_of("mqtt"), 31);
+    assert_eq!(keys_of("limits") - of_others + keys_of("mqtt"), 32);
 }

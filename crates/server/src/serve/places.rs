@@ -29,6 +29,15 @@ pub(crate) struct Place {
     source: Source,
 }
 
+/// How many places are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Used {
+    /// By all.
+    pub(crate) all: usize,
+    /// By the source that has the most.
+    pub(crate) most_of_a_source: usize,
+}
+
 impl Places {
     /// As many as the configuration says.
     pub(crate) fn new(limits: &IntakeLimits) -> Arc<Self> {
@@ -54,8 +63,10 @@ impl Places {
     }
 
     /// How many are taken.
-    pub(crate) fn taken(&self) -> usize {
-        self.taken.lock().count
+    pub(crate) fn used(&self) -> Used {
+        let taken = self.taken.lock();
+        let most_of_a_source = taken.by_source.values().copied().max().unwrap_or(0);
+        Used { all: taken.count, most_of_a_source }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use admin::Admin;
 use broker::{Census, Counters, Hub};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::clock;
@@ -37,6 +38,8 @@ pub(crate) struct Sources {
     pub(crate) ceiling: Arc<Ceiling>,
     /// Places left for connections that speak HTTP and no MQTT.
     pub(crate) http_places: Arc<Places>,
+    /// The last census and when it was taken.
+    pub(crate) census: Mutex<(u64, Census)>,
     /// When the server started, by its own clock.
     pub(crate) started_ms: u64,
 }
@@ -77,7 +80,18 @@ impl Sources {
                 census.add(&held);
             }
         }
+        *self.census.lock() = (clock::now().0, census.clone());
         (counters, census)
+    }
+
+    /// What all shards hold, or held so long ago at most: a census goes through all sessions, and one is enough for all who
+    /// ask.
+    pub(crate) async fn recent_census(&self, age_ms: u64) -> Census {
+        let (taken_ms, census) = self.census.lock().clone();
+        if taken_ms > 0 && clock::now().0.saturating_sub(taken_ms) <= age_ms {
+            return census;
+        }
+        self.shards().await.1
     }
 
     /// Bytes of messages and output that the broker holds.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use admin::{Admin, Opened};
 use api::{ApiState, Clients};
 use broker::{Hub, Limits};
+use parking_lot::Mutex;
 use pki::Pki;
 use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,7 +27,7 @@ use super::shard::Watched;
 use super::shards::Shards;
 use super::sources::{Pulse, Sources};
 use super::state::State;
-use super::{certificates, clients, clock, memory, process, repeats, system};
+use super::{certificates, clients, clock, memory, near, process, repeats, system};
 use crate::config::{Config, authentication_word};
 
 /// Serves until a signal says to stop.
@@ -75,6 +76,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
         metrics: Arc::clone(&metrics),
         ceiling: Ceiling::new(config.server.memory_bytes_max),
         http_places: Arc::clone(&http_places),
+        census: Mutex::default(),
         started_ms: clock::now().0,
     });
     let counted = metrics::router(Arc::clone(&sources));
@@ -82,9 +84,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let router = api::router(ApiState { admin: admin.clone(), clients }).merge(counted);
     tasks.spawn(socket.serve(router.clone()));
     tasks.spawn(watch_clock());
-    memory::log_start(&sources.ceiling, &hub);
-    tasks.spawn(memory::watch(Arc::clone(&sources)));
-    tasks.spawn(system::publish(sources, config.server.sys_interval));
+    watch(&mut tasks, &sources, config.server.sys_interval);
     tasks.spawn(certificates::watch(Arc::clone(&pki)));
 
     log_start(&config, &data_dir, &hub, &entrances);
@@ -105,6 +105,14 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     end(shards, stop, &books).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Sees to what is used of memory and of other bounds, and to what the broker says of itself.
+fn watch(tasks: &mut JoinSet<()>, sources: &Arc<Sources>, sys_interval: Duration) {
+    memory::log_start(&sources.ceiling, &sources.hub);
+    tasks.spawn(memory::watch(Arc::clone(sources)));
+    tasks.spawn(near::watch(Arc::clone(sources)));
+    tasks.spawn(system::publish(Arc::clone(sources), sys_interval));
 }
 
 /// Ends the shards, and writes down what is only in memory yet.

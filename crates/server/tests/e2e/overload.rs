@@ -119,7 +119,33 @@ fn every_bound_that_metrics_name_is_a_key_of_the_configuration() {
         assert!(page.contains(&format!("| `{key}` |")), "{key}");
         count += 1;
     }
-    assert!(count >= 15, "{count}");
+    assert!(count >= 24, "{count}");
+}
+
+#[test]
+fn a_bound_that_is_nearly_reached_is_told_with_whose_it_is_and_so_is_its_end() {
+    let broker = setup()
+        .env("COUNTERSIGN_SYS_INTERVAL", "100ms")
+        .env("COUNTERSIGN_LIMITS_SUBSCRIPTIONS_PER_SESSION_MAX", "5")
+        .env("COUNTERSIGN_LIMITS_CONNECTIONS_MAX", "100")
+        .start();
+    broker.add_user("machine", PASSWORD, &["--allow", "readWrite:#"]);
+    let mut client = machine(&broker, Version::V5);
+    for filter in ["a", "b", "c"] {
+        client.subscribe(filter, 0);
+    }
+    let near =
+        |limit: &str| metrics(&broker)[&format!("countersign_limit_near{{limit=\"{limit}\"}}")];
+    let limit = "subscriptions_per_session_max";
+    assert_eq!(near(limit), 0.0);
+    client.subscribe("d", 0);
+    let told = ["a limit is nearly reached", limit, "machine", "the-machine", "used=4", "max=5"];
+    assert_eq!(broker.log_lines(&told).len(), 1);
+    assert_eq!((near(limit), near("connections_max")), (1.0, 0.0));
+    drop(client);
+    assert!(!broker.log_lines(&["a limit has room again", limit, "used=0"]).is_empty());
+    assert_eq!(near(limit), 0.0);
+    assert!(!broker.stderr().contains("limit=\"connections_max\""));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What comes out of the broker, byte by byte and packet by packet.
 
 use super::line::Line;
+use super::rights::Rights;
 use super::session::Exchange;
 use super::{Check, Judge, matching};
 use crate::received::{Packet, Property, decode};
@@ -272,6 +273,10 @@ impl Judge {
         {
             return Err((Check::Protocol, format!("DUP in the first sending of {}", it.number)));
         }
+        // Its last bytes come to the client now; it was taken back before that if a change has met it half written.
+        let known = self.history.known(session.shard);
+        let may_read = |rights: &Rights| rights.may_read(&it.topic);
+        let is_allowed = self.history.always(line.who.0, known, may_read);
         let exchange = Exchange {
             number: it.number,
             qos: it.qos,
@@ -280,7 +285,7 @@ impl Judge {
             is_crashed: false,
             is_doubtful: self.messages.get(&it.number).is_some_and(|it| it.sent.expires),
             // Of what clears a topic nothing is known.
-            is_withdrawn: it.is_empty,
+            is_withdrawn: it.is_empty || !is_allowed,
         };
         session.outbound.insert(it.packet_id, exchange);
         line.in_flight.insert(it.packet_id);

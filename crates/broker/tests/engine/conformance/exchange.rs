@@ -95,6 +95,7 @@ fn a_message_goes_out_with_flags_and_identifier_of_its_own() {
         };
         assert_eq!(output(&mut world, ann), bytes(expected));
         says(&mut world, ann, "50 02 0002", "62 02 0002");
+        says(&mut world, ann, "50 02 0002", "62 02 0002");
         says(&mut world, ann, "40 02 0001 70 02 0002 40 02 0003", "");
         assert_eq!(world.view("c1").unwrap().in_flight, 0);
     }
@@ -156,7 +157,7 @@ fn after_a_refusal_an_identifier_is_of_a_new_message() {
     assert_eq!(world.messages(reader), ["ok q2: x"]);
 }
 
-// Shows 3.1.1: [MQTT-4.3.3-1], [MQTT-4.4.0-1]; 5.0: [MQTT-4.3.3-3], [MQTT-4.3.3-5], [MQTT-4.3.3-6], [MQTT-4.3.2-3],
+// Shows 3.1.1: [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1]; 5.0: [MQTT-4.3.3-3], [MQTT-4.3.3-5], [MQTT-4.3.3-6], [MQTT-4.3.2-3],
 // [MQTT-4.4.0-1].
 #[test]
 fn what_is_unacknowledged_goes_out_again_after_a_reconnect_and_at_no_other_time() {
@@ -174,7 +175,13 @@ fn what_is_unacknowledged_goes_out_again_after_a_reconnect_and_at_no_other_time(
         world.send(ann, &Packet::PubRec(Ack::new(b, ReasonCode::Success)));
         world.packets(ann);
         world.wait_s(24 * 3600);
-        assert!(world.messages(ann).is_empty() && world.packets(ann).is_empty(), "in between");
+        assert!(world.packets(ann).is_empty());
+        world.send(ann, &Packet::PingReq);
+        world.subscribe(ann, "d", Q1);
+        world.unsubscribe(ann, &["d"]);
+        world.publish(ann, "$x", Q1, "y");
+        assert_eq!(world.packets(ann).len(), 1, "its own PUBACK");
+        assert!(world.messages(ann).is_empty(), "in between");
         world.lose(ann);
         let ann = world.resume("ann", "c1", version);
         assert_eq!(world.messages(ann), ["a q1 d: x", "c q2 d: x"]);
@@ -263,5 +270,64 @@ fn a_broken_rule_is_told_by_its_code_alone_and_nothing_follows() {
                 assert!(!world.is_open(ann), "{said}");
             }
         }
+    }
+}
+
+/// A topic of so many levels, with its length in front.
+fn deep(levels: usize) -> Vec<u8> {
+    let text = "/".repeat(levels - 1);
+    [&u16::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat()
+}
+
+/// A packet of less than 16 KiB.
+fn packet(first: u8, body: &[&[u8]]) -> Vec<u8> {
+    let body = body.concat();
+    let length = [(body.len() % 128) | 0x80, body.len() / 128].map(|it| u8::try_from(it).unwrap());
+    [&[first][..], &length, &body].concat()
+}
+
+// Shows 3.1.1: [MQTT-3.3.5-2], [MQTT-3.9.3-2]; 5.0: [MQTT-3.4.2-1], [MQTT-3.5.2-1], [MQTT-3.9.3-2], [MQTT-3.11.3-2].
+#[test]
+fn what_is_sound_and_has_too_many_levels_is_refused_by_itself_and_ends_nothing() {
+    for version in BOTH {
+        let is_v5 = version == V5;
+        let properties: &[u8] = if is_v5 { b"\0" } else { b"" };
+        let mut world = World::open(1);
+        let reader = world.connect("bob", "reader", V5);
+        world.subscribe(reader, "#", Q2);
+        let mut connect = mqtt::Connect::new(version, "c1");
+        connect.properties.request_problem_information = is_v5.then_some(false);
+        let ann = world.connect_with("ann", connect);
+        world.clients[ann].reads = false;
+        output(&mut world, ann);
+        let mut ask = |first, body: &[&[u8]], heard: &str| {
+            world.send_bytes(ann, &packet(first, body));
+            let output = output(&mut world, ann);
+            assert_eq!(output, bytes(heard), "{version} {first:02x}: {output:02x?}");
+        };
+        let (most, more) = (&deep(256)[..], &deep(257)[..]);
+        let shared = &[b"\x01\x09$share/g/", &more[2..]].concat()[..];
+        let share_of_share: &[u8] = b"\0\x13$share/g/$share/h/a";
+        let subscribe: [&[u8]; 9] =
+            [b"\0\x01", properties, more, b"\x01", most, b"\x01", shared, b"\0", share_of_share];
+        let subscribed = if is_v5 { "90 07 0001 00 8F 01 8F 8F" } else { "90 06 0001 80 01 80 80" };
+        ask(0x82, &[&subscribe.concat(), b"\x02"], subscribed);
+        let unsubscribed = if is_v5 { "B0 05 0002 00 11 00" } else { "B0 02 0002" };
+        ask(0xA2, &[b"\0\x02", properties, more, most], unsubscribed);
+        ask(0x31, &[more, properties, b"x"], "");
+        ask(
+            0x33,
+            &[more, b"\0\x03", properties, b"x"],
+            if is_v5 { "40 03 0003 90" } else { "40 02 0003" },
+        );
+        ask(
+            0x35,
+            &[more, b"\0\x04", properties, b"x"],
+            if is_v5 { "50 03 0004 90" } else { "50 02 0004" },
+        );
+        ask(0x33, &[most, b"\0\x05", properties, b"x"], "40 02 0005");
+        assert!(world.is_open(ann));
+        assert_eq!(world.messages(reader).len(), 1);
+        assert_eq!(world.hub.retained_usage().0, 1);
     }
 }

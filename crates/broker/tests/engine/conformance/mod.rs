@@ -2,6 +2,7 @@
 //!
 //! `Shows` lines are read by `cargo xtask tidy`: docs/conformance.md lists each statement with the tests that show it.
 
+mod endings;
 mod exchange;
 mod messages;
 mod properties;

@@ -12,21 +12,29 @@ fn what_belongs_to_the_message_is_handed_on_unaltered_live_queued_and_retained()
         \x08\x00\x03a/r\x09\x00\x02\x00\xff\x26\x00\x01b\x00\x01y";
     let find =
         |output: &[u8]| output.windows(forwardable.len()).filter(|it| it == forwardable).count();
-    for qos in [Q0, Q1, Q2] {
+    for (qos, lifetime) in [Q0, Q1, Q2].into_iter().flat_map(|it| [(it, None), (it, Some(100))]) {
         let mut world = World::open(2);
         let ann = world.resume("ann", "c1", V5);
         world.subscribe(ann, "a", Q2);
         let bob = world.connect("bob", "b", V5);
-        let publish = OutgoingPublish { qos, forwardable, retain: true, ..message("a", "x") };
+        let publish = OutgoingPublish {
+            qos,
+            forwardable,
+            retain: true,
+            message_expiry_interval_s: lifetime,
+            topic_alias: lifetime.map(|_| 1),
+            ..message("a", "x")
+        };
         world.clients[ann].reads = false;
         world.publish_with(bob, publish);
         assert_eq!(find(&output(&mut world, ann)), 1, "live, {qos:?}");
         world.lose(ann);
         world.publish_with(bob, publish);
+        world.newcomers_read = false;
         let ann = world.resume("ann", "c1", V5);
-        world.clients[ann].reads = false;
+        let count = if qos > Q0 { 2 } else { 0 };
+        assert_eq!(find(&output(&mut world, ann)), count, "in flight and queued, {qos:?}");
         let late = world.connect("cat", "late", V5);
-        world.clients[late].reads = false;
         output(&mut world, late);
         world.send_bytes(late, &super::bytes("82 07 0001 00 0001'a' 02"));
         assert_eq!(find(&output(&mut world, late)), 1, "retained, {qos:?}");

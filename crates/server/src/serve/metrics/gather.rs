@@ -6,7 +6,7 @@ use super::text::Samples;
 use super::{HANDSHAKE, LOGIN, SOCKET};
 use crate::serve::intake::Pending;
 use crate::serve::sources::Sources;
-use crate::serve::{memory, process};
+use crate::serve::{limits, memory, process};
 
 /// Everything, at this moment.
 pub(crate) async fn text(sources: &Sources) -> String {
@@ -153,51 +153,10 @@ fn put_shards(out: &mut Samples, sources: &Sources) {
 }
 
 fn put_limits(out: &mut Samples, sources: &Sources, census: &Census, pending: Pending) {
-    let (limits, intake) = (sources.hub.limits(), sources.intake.limits());
-    let (retained, retained_bytes) = sources.hub.retained_usage();
-    let fullest = census.fullest;
-    let hashing = sources.admin.hashing();
-    let inbox = sources.inboxes.iter().map(super::super::inbox::Inbox::batches).max();
-    let http_max = intake.http_connections_max;
-    let http = sources.http_places.taken();
-    let waiting = sources.journal.as_ref().map_or(0, |journal| journal.waiting_bytes());
-    let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-    for (name, bound, used) in [
-        ("connections_max", limits.connections_max, sources.hub.connections()),
-        ("sessions_max", limits.sessions_max, sources.hub.sessions()),
-        (
-            "sessions_per_user_max",
-            limits.sessions_per_user_max,
-            sources.hub.most_sessions_of_a_user(),
-        ),
-        ("pending_connections_max", intake.pending_connections_max, pending.all()),
-        ("pending_per_source_max", intake.pending_per_source_max, pending.most_of_a_source),
-        (
-            "connections_per_source_max",
-            intake.connections_per_source_max,
-            pending.most_connections_of_a_source,
-        ),
-        ("connect_bytes_max", intake.connect_bytes_max, pending.connect_bytes),
-        ("http_connections_max", http_max, http),
-        ("shard_inbox_batches_max", intake.shard_inbox_batches_max, inbox.unwrap_or(0)),
-        ("outbox_bytes_max", limits.outbox_bytes_max, fullest.outbox_bytes),
-        ("queue_messages_max", limits.queue_messages_max, fullest.queue_messages),
-        ("queue_bytes_max", limits.queue_bytes_max, fullest.queue_bytes),
-        (
-            "subscriptions_per_session_max",
-            limits.subscriptions_per_session_max,
-            fullest.subscriptions,
-        ),
-        ("retained_messages_max", limits.retained_messages_max, retained),
-        ("retained_bytes_max", limits.retained_bytes_max, retained_bytes),
-        ("retained_backlog_max", limits.retained_backlog_max, fullest.retained_backlog),
-        ("will_bytes_max", limits.will_bytes_max, sources.hub.will_bytes()),
-        ("commit_bytes_max", limits.commit_bytes_max, waiting),
-        ("memory_bytes_max", bytes(sources.ceiling.bytes()), bytes(sources.ceiling.used())),
-        ("hashing.queue_max", hashing.queue_max, hashing.waiting),
-    ] {
-        out.put("countersign_limit", &[name], bound);
-        out.put("countersign_limit_used", &[name], used);
+    for it in limits::all(sources, census, pending) {
+        out.put("countersign_limit", &[it.name], it.bound);
+        out.put("countersign_limit_used", &[it.name], it.used);
+        out.put("countersign_limit_near", &[it.name], usize::from(it.is_near()));
     }
     let level = match sources.hub.memory() {
         Memory::Ample => 0,

@@ -38,5 +38,5 @@ pub use registry::{
     RegistryChange, RegistryOrigin, RegistryPassword, RegistryRecord, RegistryState,
 };
 pub use secret::PasswordHash;
-pub use state::{Changes, Damage, Safety, StateLog};
+pub use state::{Damage, Safety, StateLog};
 pub use token::{TokenChange, TokenRecord};

@@ -4,16 +4,14 @@
 //! thread writes. Invariants: a group is durable before [`StateLog::commit`] returns; after a failure the same changes can be
 //! committed again, as often as it takes.
 
-mod changes;
 mod salvage;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-
-pub use changes::Changes;
 
 use crate::StoreError;
 
@@ -83,12 +81,12 @@ impl StateLog {
     /// # Errors
     /// The disk does not take it; then the old log is where it was.
     pub fn rebuild(mut self) -> Result<(StateLog, PathBuf), StoreError> {
-        let mut changes = Changes::default();
-        self.read(|key, value| changes.put(key.to_vec(), value.to_vec()))?;
+        let mut entries = Vec::new();
+        self.read(|key, value| entries.push((key.to_vec(), value.to_vec())))?;
         let directory = self.directory.clone();
         let unusable = |source| StoreError::Directory { path: directory.clone(), source };
         let (mut copy, _) = StateLog::open(&salvage::rebuilt(&directory), Safety::Synced)?;
-        copy.commit(&mut changes)?;
+        copy.commit([], entries.iter().map(|(key, value)| (&**key, Some(&**value))))?;
         // Neither is open while they change places.
         drop(copy);
         self.open = None;
@@ -97,29 +95,28 @@ impl StateLog {
         Ok((self, aside))
     }
 
-    /// Makes the changes durable, all or none. They stay in `changes` if that fails.
+    /// Makes a group of changes durable, all or none: every key that begins with one of `prefixes` goes, but for those
+    /// among `entries`, each of which gets its value or, without one, goes. No key may be among them twice.
     ///
     /// # Errors
-    /// The disk did not take it. It may take it later: then the log opens itself again.
-    pub fn commit(&mut self, changes: &mut Changes) -> Result<(), StoreError> {
+    /// The disk did not take it, or only a part of it, which nobody sees. It may take it later: then the log opens itself
+    /// again.
+    pub fn commit<'a>(
+        &mut self,
+        prefixes: impl IntoIterator<Item = &'a [u8]>,
+        entries: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), StoreError> {
         if self.open.is_none() {
             let reopened = Open::at(&self.directory).map_err(|error| self.failed("open", error))?;
             self.open = Some(reopened);
         }
         let Some(open) = &self.open else { return Ok(()) };
-        match open.commit(changes, self.safety) {
-            Ok(()) => {
-                changes.clear();
-                Ok(())
-            }
-            Err(error) => {
-                // A log that failed once takes nothing more until it is opened anew and has read what is there. Some
-                // of the group may be there.
-                self.open = None;
-                changes.are_perhaps_there();
-                Err(self.failed("write", error))
-            }
-        }
+        open.commit(prefixes, entries, self.safety).map_err(|error| {
+            // A log that failed once takes nothing more until it is opened anew and has read what is there. The group
+            // may be there.
+            self.open = None;
+            self.failed("write", error)
+        })
     }
 
     fn failed(&self, doing: &'static str, error: fjall::Error) -> StoreError {
@@ -134,18 +131,28 @@ impl Open {
         Ok(Open { database, entries })
     }
 
-    fn commit(&self, changes: &mut Changes, safety: Safety) -> Result<(), fjall::Error> {
-        for prefix in changes.take_prefixes() {
-            for entry in self.entries.prefix(&prefix) {
-                changes.remove_unless_put(entry.key()?.to_vec());
+    fn commit<'a>(
+        &self,
+        prefixes: impl IntoIterator<Item = &'a [u8]>,
+        entries: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        safety: Safety,
+    ) -> Result<(), fjall::Error> {
+        let mut going = BTreeSet::new();
+        for prefix in prefixes {
+            for entry in self.entries.prefix(prefix) {
+                going.insert(entry.key()?);
             }
         }
         let mut batch = self.database.batch();
-        for (key, value) in changes.iter() {
+        for (key, value) in entries {
+            going.remove(key);
             match value {
                 Some(value) => batch.insert(&self.entries, key, value),
                 None => batch.remove(&self.entries, key),
             }
+        }
+        for key in going {
+            batch.remove(&self.entries, key);
         }
         let mode = match safety {
             Safety::Synced => PersistMode::SyncData,

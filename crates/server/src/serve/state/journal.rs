@@ -12,11 +12,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use broker::{Hub, Record, ShardId, Storage};
+use ledger::Changes;
 use parking_lot::Mutex;
-use store::{Changes, StateLog};
+use store::StateLog;
 use tokio::sync::Notify;
 
-use super::record;
 use crate::serve::clock::Stopwatch;
 use crate::serve::histogram::{Histogram, Times};
 
@@ -188,7 +188,7 @@ impl Writer {
 
     fn take(&mut self, group: Group) {
         for record in &group.records {
-            record::put(record, &self.hub, &mut self.changes);
+            ledger::put(record, &self.hub, &mut self.changes);
         }
         self.bytes += group.bytes;
         self.written.push((group.shard, group.number));
@@ -198,7 +198,7 @@ impl Writer {
         // Most sessions' messages are acknowledged before they reach the disk: then there is nothing left to write.
         if !self.changes.is_empty() {
             let watch = Stopwatch::start();
-            if let Err(error) = self.log.commit(&mut self.changes) {
+            if let Err(error) = super::commit(&mut self.log, &mut self.changes) {
                 return self.failed(&error);
             }
             self.progress.commits.count(watch.elapsed());

@@ -1,19 +1,15 @@
 //! The state of sessions on disk: read when the server starts, then written by one thread.
 //!
-//! `record.rs` says what lies under which key (docs/storage.md shows it byte by byte), `bytes.rs` how a field is written,
-//! `journal.rs` is the thread that writes.
+//! What lies under which key is the crate `ledger`'s, where it lies the crate `store`'s; `journal.rs` is the thread that writes.
 
-mod bytes;
 mod journal;
-mod record;
-#[cfg(test)]
-mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use broker::{Engine, Hub, Image, ShardId};
-use store::{Changes, Safety, StateLog};
+use ledger::Changes;
+use store::{Safety, StateLog};
 
 pub(crate) use journal::Journal;
 
@@ -66,9 +62,9 @@ impl State {
         // What was between two shards is settled before anything else can happen to it.
         let mut changes = Changes::default();
         for settled in image.settle().iter().chain(&image.restore_retained(hub, now)) {
-            record::put(settled, hub, &mut changes);
+            ledger::put(settled, hub, &mut changes);
         }
-        log.commit(&mut changes).map_err(refuse)?;
+        commit(&mut log, &mut changes).map_err(refuse)?;
         for engine in &mut engines {
             engine.restore(&mut image, now);
         }
@@ -78,6 +74,16 @@ impl State {
         })?;
         Ok(Self { engines, journal: Some(journal) })
     }
+}
+
+/// Makes the changes durable. They stay if that fails, to be committed again.
+fn commit(log: &mut StateLog, changes: &mut Changes) -> Result<(), store::StoreError> {
+    let committed = log.commit(changes.removed_prefixes(), changes.entries());
+    match committed {
+        Ok(()) => changes.clear(),
+        Err(_) => changes.are_perhaps_there(),
+    }
+    committed
 }
 
 fn tell_damage(damage: &store::Damage) {
@@ -99,7 +105,7 @@ fn tell_damage(damage: &store::Damage) {
 fn read(log: &StateLog) -> Result<(Image, usize), store::StoreError> {
     let mut image = Image::default();
     let mut not_understood = 0;
-    let unreadable = log.read(|key, value| match record::read(key, value) {
+    let unreadable = log.read(|key, value| match ledger::read(key, value) {
         Some(record) => image.take(record),
         None => not_understood += 1,
     })?;

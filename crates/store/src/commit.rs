@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteQueryResult;
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
-use crate::audit;
+use crate::audit::{self, AuditChain};
 use crate::certificate;
 use crate::digest;
 use crate::error::StoreError;
@@ -34,7 +34,19 @@ impl Store {
                 self.verify_passwords(&mut tx, *user, passwords).await?;
             }
         }
-        tx.commit().await.map_err(failed)
+        let changed = if changes.iter().any(is_recorded) {
+            let sql = "SELECT seq FROM audit_heads WHERE chain = $1";
+            let chain = AuditChain::Changes.number();
+            let seq = sqlx::query_scalar::<_, i64>(sql).bind(chain).fetch_one(&mut *tx);
+            Some(seq.await.map_err(failed)?)
+        } else {
+            None
+        };
+        tx.commit().await.map_err(failed)?;
+        if let Some(change) = changed.and_then(|seq| u64::try_from(seq).ok()) {
+            self.note_confirmed(change).await;
+        }
+        Ok(())
     }
 
     /// Reads back what was written: a broker once stored the user name in the password's place.
@@ -57,6 +69,11 @@ impl Store {
             && hashes.iter().zip(meant).all(|(found, meant)| *found == meant.hash.expose());
         if is_equal { Ok(()) } else { Err(self.corrupt("a password reads back differently")) }
     }
+}
+
+/// Whether it is a record of a change of rights, which must not be lost unnoticed.
+fn is_recorded(change: &Change) -> bool {
+    matches!(change, Change::Record(entry) if entry.chain == AuditChain::Changes)
 }
 
 async fn apply(tx: &mut Transaction<'_, Sqlite>, change: &Change) -> Result<(), sqlx::Error> {

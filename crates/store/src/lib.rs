@@ -3,10 +3,13 @@
 //! Invariants: a change is on disk before [`Store::commit`] returns, or nothing of it is; one process has the store
 //! open; what cannot be understood stops the start and is never skipped.
 
+#[cfg(test)]
+mod age_tests;
 mod audit;
 mod certificate;
 mod column;
 mod commit;
+mod confirmed;
 mod digest;
 mod error;
 mod load;

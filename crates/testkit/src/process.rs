@@ -26,7 +26,6 @@ pub struct BrokerSetup {
     binary: PathBuf,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
-    outlives_file_limits: bool,
 }
 
 impl BrokerSetup {
@@ -40,12 +39,7 @@ impl BrokerSetup {
             ("COUNTERSIGN_LISTENERS_WS", "off"),
         ];
         let environment = listeners.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-        Self {
-            binary: binary.into(),
-            environment,
-            arguments: Vec::new(),
-            outlives_file_limits: false,
-        }
+        Self { binary: binary.into(), environment, arguments: Vec::new() }
     }
 
     /// With one more environment variable; a later one wins.
@@ -62,23 +56,10 @@ impl BrokerSetup {
         self
     }
 
-    /// For [`BrokerProcess::limit_file_size`]: a write that is refused is an error and not a deadly signal.
-    #[must_use]
-    pub fn outliving_file_limits(mut self) -> Self {
-        self.outlives_file_limits = true;
-        self
-    }
-
     /// A command of the program on `data_dir`, with a clean environment and this setup's variables.
     #[must_use]
     pub fn command(&self, data_dir: &Path) -> Command {
-        let mut command = if self.outlives_file_limits {
-            let mut shell = Command::new("sh");
-            shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(&self.binary);
-            shell
-        } else {
-            Command::new(&self.binary)
-        };
+        let mut command = Command::new(&self.binary);
         for (name, _) in env::vars_os() {
             let name_text = name.to_string_lossy();
             if name_text.starts_with("COUNTERSIGN_") || name_text.starts_with("CYBUS_") {
@@ -172,7 +153,6 @@ impl BrokerProcess {
     }
 
     /// Lets no file of the process grow beyond this, as a full disk would; `None` takes that back.
-    /// Needs [`BrokerSetup::outliving_file_limits`].
     pub fn limit_file_size(&self, bytes: Option<u64>) {
         let id = i32::try_from(self.running.child.id()).expect("a process id");
         let process = rustix::process::Pid::from_raw(id).expect("a process id is not zero");

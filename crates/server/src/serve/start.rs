@@ -198,16 +198,23 @@ async fn watch_clock() {
     }
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT; and one that must not stop anything.
 struct StopSignals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    /// A write beyond the size that a file may have is an error like a full disk, and not the end of the process.
+    _file_too_large: tokio::signal::unix::Signal,
 }
 
 impl StopSignals {
     fn listen() -> std::io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+        let file_too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        Ok(Self {
+            terminate,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_too_large: signal(file_too_large)?,
+        })
     }
 
     async fn wait(&mut self) {

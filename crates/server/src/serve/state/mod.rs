@@ -50,8 +50,7 @@ impl State {
         let (mut image, unreadable) = read(&log).map_err(refuse)?;
         if unreadable > 0 {
             // What cannot be read cannot be removed either, and would be in the way for ever.
-            let (rebuilt, aside) = log.rebuild().map_err(refuse)?;
-            log = rebuilt;
+            let aside = log.rebuild().map_err(refuse)?.unwrap_or_default();
             tracing::error!(
                 put_aside = %aside.display(), unreadable,
                 "tables of the state of sessions are damaged: what can be read is kept, the damaged log is put aside"
@@ -87,6 +86,13 @@ fn commit(log: &mut StateLog, changes: &mut Changes) -> Result<(), store::StoreE
 }
 
 fn tell_damage(damage: &store::Damage) {
+    if !damage.missing.is_empty() {
+        tracing::error!(
+            missing = ?damage.missing,
+            "files of the state of sessions are missing: what was in them is lost; what else is there is kept. Restore \
+             the directory from a backup if you have one"
+        );
+    }
     if let Some(aside) = &damage.put_aside {
         tracing::error!(
             put_aside = %aside.display(), bytes_lost = damage.bytes_cut,

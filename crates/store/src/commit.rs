@@ -16,6 +16,7 @@ use crate::record::{
 use crate::registry;
 use crate::text::{budget_text, grants_text, signed, slot_number};
 use crate::token;
+use crate::writing::Writing;
 
 impl Store {
     /// Makes all the changes, in their order, or none. They are on disk when this returns `Ok`.
@@ -25,7 +26,8 @@ impl Store {
     /// reads back differently.
     pub async fn commit(&self, changes: &[Change]) -> Result<(), StoreError> {
         let failed = |error| self.error("write", error);
-        let mut tx = self.pool.begin().await.map_err(failed)?;
+        let mut writing = Writing::on(self.pool.acquire().await.map_err(failed)?);
+        let mut tx = writing.begin().await.map_err(failed)?;
         for change in changes {
             apply(&mut tx, change).await.map_err(failed)?;
         }
@@ -43,6 +45,7 @@ impl Store {
             None
         };
         tx.commit().await.map_err(failed)?;
+        writing.give_back();
         if let Some(change) = changed.and_then(|seq| u64::try_from(seq).ok()) {
             self.note_confirmed(change).await;
         }

@@ -23,6 +23,7 @@ mod state;
 mod tests;
 mod text;
 mod token;
+mod writing;
 
 pub use audit::{
     AuditAnchor, AuditChain, AuditEntry, AuditFault, AuditHead, AuditOrder, AuditPage, AuditQuery,

@@ -26,6 +26,8 @@ pub struct BrokerSetup {
     binary: PathBuf,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    /// A program that runs the broker, with its arguments.
+    around: Vec<String>,
 }
 
 impl BrokerSetup {
@@ -39,7 +41,7 @@ impl BrokerSetup {
             ("COUNTERSIGN_LISTENERS_WS", "off"),
         ];
         let environment = listeners.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-        Self { binary: binary.into(), environment, arguments: Vec::new() }
+        Self { binary: binary.into(), environment, arguments: Vec::new(), around: Vec::new() }
     }
 
     /// With one more environment variable; a later one wins.
@@ -54,6 +56,27 @@ impl BrokerSetup {
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
         self
+    }
+
+    /// `serve` is run by this program: the broker's own program and arguments follow these words.
+    #[must_use]
+    pub fn run_by(mut self, words: &[&str]) -> Self {
+        self.around = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    fn serve_command(&self, data_dir: &Path) -> Command {
+        let plain = self.command(data_dir);
+        let Some((program, words)) = self.around.split_first() else { return plain };
+        let mut command = Command::new(program);
+        command.args(words).arg(plain.get_program()).args(plain.get_args());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
     }
 
     /// A command of the program on `data_dir`, with a clean environment and this setup's variables.
@@ -352,7 +375,7 @@ pub fn raise_file_limit(count: usize) {
 }
 
 fn spawn(setup: &BrokerSetup, data_dir: &Path, stderr: &Arc<Mutex<String>>) -> Served {
-    let mut command = setup.command(data_dir);
+    let mut command = setup.serve_command(data_dir);
     command.arg("serve").args(&setup.arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the broker starts");

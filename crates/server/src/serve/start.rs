@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use admin::{Admin, Opened};
 use api::{ApiState, Clients};
-use broker::{Hub, Limits};
+use broker::{Hub, Limits, Storage};
 use pki::Pki;
 use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
@@ -79,7 +79,10 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     });
     let counted = metrics::router(Arc::clone(&sources));
     let counted = if config.metrics.public { counted } else { api::guarded(&admin, counted) };
-    let router = api::router(ApiState { admin: admin.clone(), clients }).merge(counted);
+    let storage = Arc::clone(&hub);
+    let is_impaired = Arc::new(move || storage.storage() != Storage::Working);
+    let state = ApiState { admin: admin.clone(), clients, is_impaired };
+    let router = api::router(state).merge(counted);
     tasks.spawn(socket.serve(router.clone()));
     tasks.spawn(watch_clock());
     memory::log_start(&sources.ceiling, &hub);

@@ -117,7 +117,8 @@ fn check(state: &Path, all: &BTreeSet<String>, what: &str) {
     };
     let (left, unreadable) = keys(&log);
     assert!(left.is_subset(all), "{what}: {left:?}");
-    let is_told = damage != Damage::default() || unreadable > 0;
+    // A journal that ends where a group does, be it the first, looks like one that never had more.
+    let is_told = damage != Damage::default() || unreadable > 0 || what == "0.jnl Empty";
     assert!(left.len() == all.len() || is_told, "{what}: {} are left", left.len());
     if unreadable > 0 {
         assert!(log.rebuild().unwrap().is_some(), "{what}");

@@ -51,7 +51,7 @@ fn replace_missing(directory: &Path, missing: &[&str]) -> Result<(), StoreError>
     if missing.contains(&LOCK) {
         File::create_new(directory.join(LOCK)).map_err(unusable)?;
     }
-    if missing.contains(&JOURNAL) && journals(directory).map_err(unusable)?.is_empty() {
+    if missing.contains(&JOURNAL) {
         // A new one of its own would begin to count at 0, below what the tables have.
         File::create_new(directory.join("0.jnl")).map_err(unusable)?;
     }
@@ -117,9 +117,7 @@ pub(super) fn missing(directory: &Path) -> Vec<&'static str> {
     if !fs::read(directory.join(VERSION)).is_ok_and(|found| found.starts_with(b"FJL")) {
         missing.push(VERSION);
     }
-    // One that is in use has room reserved; one that was cut off where it is not whole has not, and is told of then.
-    let is_empty = |path: &PathBuf| fs::metadata(path).is_ok_and(|it| it.len() == 0);
-    if journals(directory).is_ok_and(|journals| journals.last().is_none_or(is_empty)) {
+    if journals(directory).is_ok_and(|journals| journals.is_empty()) {
         missing.push(JOURNAL);
     }
     missing

@@ -181,11 +181,9 @@ impl Kind {
             Kind::Internal => {
                 ("urn:countersign:problem:internal", "Internal error", Code::INTERNAL_SERVER_ERROR)
             }
-            Kind::DiskFull => (
-                "urn:countersign:problem:disk-full",
-                "The disk is full",
-                Code::INSUFFICIENT_STORAGE,
-            ),
+            Kind::DiskFull => {
+                ("urn:countersign:problem:disk-full", "Disk full", Code::INSUFFICIENT_STORAGE)
+            }
             Kind::Unavailable => (
                 "urn:countersign:problem:unavailable",
                 "Not available now",

@@ -79,10 +79,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     });
     let counted = metrics::router(Arc::clone(&sources));
     let counted = if config.metrics.public { counted } else { api::guarded(&admin, counted) };
-    let storage = Arc::clone(&hub);
-    let is_impaired = Arc::new(move || storage.storage() != Storage::Working);
-    let state = ApiState { admin: admin.clone(), clients, is_impaired };
-    let router = api::router(state).merge(counted);
+    let router = api::router(api_state(&admin, clients, &hub)).merge(counted);
     tasks.spawn(socket.serve(router.clone()));
     tasks.spawn(watch_clock());
     memory::log_start(&sources.ceiling, &hub);
@@ -107,6 +104,12 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     end(shards, stop, &books).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn api_state(admin: &Admin, clients: Clients, hub: &Arc<Hub>) -> ApiState {
+    let hub = Arc::clone(hub);
+    let is_impaired = Arc::new(move || hub.storage() != Storage::Working);
+    ApiState { admin: admin.clone(), clients, is_impaired }
 }
 
 /// Ends the shards, and writes down what is only in memory yet.

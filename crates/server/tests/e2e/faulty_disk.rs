@@ -62,7 +62,7 @@ fn a_state_log_on_a_full_disk_refuses_with_0x97_and_goes_on_when_there_is_room()
     testkit::eventually("the disk stays full", || {
         fill(&ballast);
         let client_id = format!("first-{:?}", rounds.next());
-        by(Version::V5, &client_id).resuming().outcome(broker.mqtt());
+        drop(by(Version::V5, &client_id).resuming().outcome(broker.mqtt()));
         fill(&ballast);
         metric(&broker, "countersign_state_failing") == Some(1.0)
     });

@@ -16,6 +16,8 @@ mod problem;
 mod routes;
 mod version;
 
+use std::sync::Arc;
+
 use admin::Admin;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -39,6 +41,8 @@ pub struct ApiState {
     pub admin: Admin,
     /// The way to the shards.
     pub clients: Clients,
+    /// Whether something is broken that some clients need.
+    pub is_impaired: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// The whole API.

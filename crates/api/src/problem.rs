@@ -83,6 +83,7 @@ pub(crate) enum Kind {
     TooLarge,
     UnsupportedMediaType,
     Internal,
+    DiskFull,
     Unavailable,
 }
 
@@ -179,6 +180,9 @@ impl Kind {
             ),
             Kind::Internal => {
                 ("urn:countersign:problem:internal", "Internal error", Code::INTERNAL_SERVER_ERROR)
+            }
+            Kind::DiskFull => {
+                ("urn:countersign:problem:disk-full", "Disk full", Code::INSUFFICIENT_STORAGE)
             }
             Kind::Unavailable => (
                 "urn:countersign:problem:unavailable",
@@ -310,6 +314,10 @@ impl From<AdminError> for Problem {
             AdminError::CannotIssue(_) => Problem::new(Kind::CannotIssue, detail),
             AdminError::Stale { .. } => Problem::new(Kind::Stale, detail),
             AdminError::Busy => Problem::new(Kind::Unavailable, detail),
+            AdminError::Store(error) if error.is_full() => {
+                tracing::error!(%error, "an API call failed: the disk is full");
+                Problem::new(Kind::DiskFull, "nothing was changed: make room, and try again")
+            }
             AdminError::Store(_)
             | AdminError::Hash(_)
             | AdminError::Pki(_)

@@ -134,8 +134,10 @@ impl Engine {
         if self.is_over_budget {
             return Some(BUDGET);
         }
-        if hub.is_storage_failing() && self.needs_disk(id, publish, route) {
-            return Some(crate::hub::STORAGE);
+        if let Some(limit) = hub.storage_limit()
+            && self.needs_disk(id, publish, route)
+        {
+            return Some(limit);
         }
         let is_kept = publish.qos > Qos::AtMostOnce
             && (publish.retain || self.routes.get(route).is_some_and(|it| !it.is_empty()));

@@ -19,7 +19,7 @@ use crate::detach::{Ending, WillFate};
 use crate::engine::{Engine, Shard};
 use crate::gate;
 use crate::held_will::HeldWill;
-use crate::hub::{BUDGET, STORAGE};
+use crate::hub::{BUDGET, limit_reason};
 use crate::identity::{
     ClientName, ConnectionId, Peer, SessionIdentity, SessionKey, SessionKeyRef, SessionRef,
 };
@@ -98,8 +98,10 @@ impl Engine {
         let limits = self.shard.hub.limits().clone();
         let client_id = client_id(&attach, &limits)?;
         let expiry_s = attach.connect.session_expiry_s().min(limits.session_expiry_s_max);
-        if expiry_s > 0 && self.shard.hub.is_storage_failing() {
-            return Err(refused_by_limit(STORAGE));
+        if expiry_s > 0
+            && let Some(limit) = self.shard.hub.storage_limit()
+        {
+            return Err(refused_by_limit(limit));
         }
         let rights = self.judge_attach(&proof, &attach.connect, &client_id, now)?;
         let connack = answer(&attach, &proof, &client_id, &limits, now)?;
@@ -448,5 +450,5 @@ fn open_connection(
 const WILL_BACKLOG_MS_MAX: u64 = 10_000;
 
 fn refused_by_limit(limit: &'static str) -> AttachRefused {
-    AttachRefused { reason: ReasonCode::QuotaExceeded, why: AttachRefusal::Limit(limit) }
+    AttachRefused { reason: limit_reason(limit), why: AttachRefusal::Limit(limit) }
 }

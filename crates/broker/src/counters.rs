@@ -45,6 +45,8 @@ pub struct Counters {
     pub refused_publishes: RefusedPublishes,
     /// Subscriptions refused, for want of a right or by a limit.
     pub refused_subscriptions: u64,
+    /// Those of them that were refused because they cannot be made durable.
+    pub storage_refused_subscriptions: u64,
     /// Messages that were routed but not retained, for want of room.
     pub not_retained: u64,
     /// Deliveries withheld by the deliver gate.
@@ -137,7 +139,7 @@ pub struct RefusedPublishes {
 impl RefusedPublishes {
     pub(crate) fn of(&mut self, limit: &'static str) -> &mut u64 {
         match limit {
-            crate::hub::STORAGE => &mut self.storage,
+            crate::hub::STORAGE | crate::hub::STORAGE_FULL => &mut self.storage,
             crate::memory::MEMORY => &mut self.memory,
             crate::hub::BUDGET => &mut self.budget,
             _ => &mut self.denied,
@@ -348,6 +350,7 @@ impl Counters {
             (&mut self.refused_publishes.memory, other.refused_publishes.memory),
             (&mut self.refused_publishes.budget, other.refused_publishes.budget),
             (&mut self.refused_subscriptions, other.refused_subscriptions),
+            (&mut self.storage_refused_subscriptions, other.storage_refused_subscriptions),
             (&mut self.not_retained, other.not_retained),
             (&mut self.withheld, other.withheld),
             (&mut self.budget_waits, other.budget_waits),

@@ -64,8 +64,7 @@ impl Ending {
     }
 
     /// What the client waits for cannot be made durable.
-    pub(crate) fn storage() -> Ending {
-        let reason = ReasonCode::QuotaExceeded;
+    pub(crate) fn storage(reason: ReasonCode) -> Ending {
         Ending::told(DisconnectCause::Storage, reason, WillFate::Publish)
     }
 

@@ -232,16 +232,19 @@ impl Engine {
     }
 
     /// Records cannot be made durable at the moment; they stay where they are until they can.
-    /// Clients that wait for an answer that relies on one are told 0x97 and closed, for it may take long.
+    /// Clients that wait for an answer that relies on one are told 0x97 or 0x83, as the hub's [`crate::Storage`] is, and
+    /// closed, for it may take long.
     pub fn storage_failed(&mut self, now: Timestamp) {
         self.take_policy(now);
+        let limit = self.shard.hub.storage_limit().unwrap_or(crate::hub::STORAGE);
+        let reason = crate::hub::limit_reason(limit);
         for id in self.shard.round.held() {
             let Some(session) = self.shard.sessions.online_mut(id) else { continue };
             let place = session.identity.place;
             let Some(connection) = session.connection.as_mut() else { continue };
             if connection.outbox.is_held() {
                 connection.outbox.cut_held();
-                self.end_connection(place, Ending::storage(), now);
+                self.end_connection(place, Ending::storage(reason), now);
             }
         }
     }

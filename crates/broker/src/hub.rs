@@ -2,11 +2,12 @@
 //! the whole broker. The hot path reads only generations of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use access::{Policy, UserId};
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
+use mqtt::ReasonCode;
 use parking_lot::Mutex;
 use topic::TopicName;
 
@@ -29,7 +30,7 @@ pub struct Hub {
     hash_seed: u64,
     connections: AtomicUsize,
     will_bytes: AtomicUsize,
-    is_storage_failing: AtomicBool,
+    storage: AtomicU8,
     /// Either storage or memory is not what it should be.
     is_strained: AtomicBool,
     memory: MemoryGauge,
@@ -45,12 +46,36 @@ pub struct Hub {
 pub enum Storage {
     /// They can.
     Working,
-    /// They wait until they can.
+    /// They wait until there is room on the disk again: what needs it is refused with 0x97.
+    Full,
+    /// They wait until the disk takes them again: what needs it is refused with 0x83.
     Failing,
 }
 
-/// The limit that a failing storage is, in refusals.
+impl Storage {
+    const fn level(self) -> u8 {
+        match self {
+            Storage::Working => 0,
+            Storage::Full => 1,
+            Storage::Failing => 2,
+        }
+    }
+}
+
+/// The limit that a storage is that does not take anything, in refusals.
 pub(crate) const STORAGE: &str = "storage";
+/// The same, for want of room.
+pub(crate) const STORAGE_FULL: &str = "storage_full";
+
+/// What a peer is told when this limit is in its way.
+pub(crate) fn limit_reason(limit: &str) -> ReasonCode {
+    if limit == STORAGE {
+        // A disk that is broken is not the client's quota.
+        ReasonCode::ImplementationSpecificError
+    } else {
+        ReasonCode::QuotaExceeded
+    }
+}
 
 /// The limit that a publish budget is, in refusals.
 pub(crate) const BUDGET: &str = "publish_budget";
@@ -120,7 +145,7 @@ impl Hub {
             hash_seed,
             connections: AtomicUsize::new(0),
             will_bytes: AtomicUsize::new(0),
-            is_storage_failing: AtomicBool::new(false),
+            storage: AtomicU8::new(Storage::Working.level()),
             is_strained: AtomicBool::new(false),
             memory: MemoryGauge::default(),
             outbox_bytes_max,
@@ -158,9 +183,9 @@ impl Hub {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Says whether records can be made durable. While not, what needs that is refused with 0x97.
+    /// Says whether records can be made durable. While not, what needs that is refused.
     pub fn set_storage(&self, storage: Storage) {
-        self.is_storage_failing.store(storage == Storage::Failing, Ordering::Relaxed);
+        self.storage.store(storage.level(), Ordering::Relaxed);
         self.set_strained();
     }
 
@@ -212,7 +237,26 @@ impl Hub {
     }
 
     pub(crate) fn is_storage_failing(&self) -> bool {
-        self.is_storage_failing.load(Ordering::Relaxed)
+        self.storage() != Storage::Working
+    }
+
+    /// The limit that storage is at the moment, if it is one.
+    pub(crate) fn storage_limit(&self) -> Option<&'static str> {
+        match self.storage() {
+            Storage::Working => None,
+            Storage::Full => Some(STORAGE_FULL),
+            Storage::Failing => Some(STORAGE),
+        }
+    }
+
+    /// Whether records can be made durable.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        match self.storage.load(Ordering::Relaxed) {
+            0 => Storage::Working,
+            1 => Storage::Full,
+            _ => Storage::Failing,
+        }
     }
 
     /// What is retained on this topic now: the truth for a record that says it has changed.

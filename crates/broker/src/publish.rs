@@ -12,7 +12,7 @@ use topic::TopicName;
 use crate::detach::Ending;
 use crate::engine::{Engine, Shard};
 use crate::gate;
-use crate::hub::{BUDGET, Hub};
+use crate::hub::{BUDGET, Hub, limit_reason};
 use crate::identity::{ConnectionId, SessionIdentity, ShardId};
 use crate::limits::{DeniedPublish, Limits, PayloadFormat};
 use crate::memory::Memory;
@@ -180,9 +180,10 @@ impl Engine {
             let key = session.identity.key.clone();
             self.shard.round.persist(Record::ReceivedRemove { key, packet_id });
         }
-        let ack = Ack::new(packet_id, ReasonCode::QuotaExceeded);
+        let reason = limit_reason(limit);
+        let ack = Ack::new(packet_id, reason);
         match publish.qos {
-            _ if !is_v5 => self.end_connection(place, Ending::storage(), now),
+            _ if !is_v5 => self.end_connection(place, Ending::storage(reason), now),
             Qos::ExactlyOnce => self.shard.write(id, &Packet::PubRec(ack)),
             Qos::AtLeastOnce | Qos::AtMostOnce => self.shard.write(id, &Packet::PubAck(ack)),
         }

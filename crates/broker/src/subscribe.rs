@@ -11,7 +11,7 @@ use topic::SubscriptionFilter;
 
 use crate::engine::{Engine, Shard};
 use crate::gate;
-use crate::hub::STORAGE;
+use crate::hub::limit_reason;
 use crate::identity::{ConnectionId, SessionRef};
 use crate::memory::{MEMORY, Memory};
 use crate::message::Delivery;
@@ -110,8 +110,11 @@ impl Shard {
         let session = sessions.get_mut(place).ok_or_else(|| denied(Denial::Gone))?;
         let rights = session.rights.as_ref().ok_or_else(|| denied(Denial::Gone))?;
         let permit = gate::subscription(rights, filter).map_err(denied)?;
-        if session.is_durable(limits) && hub.is_storage_failing() {
-            return Err((ReasonCode::QuotaExceeded, RefusalReason::Limit(STORAGE)));
+        if session.is_durable(limits)
+            && let Some(limit) = hub.storage_limit()
+        {
+            round.counters.storage_refused_subscriptions += 1;
+            return Err((limit_reason(limit), RefusalReason::Limit(limit)));
         }
         let is_new = !session.subscriptions.contains_key(filter);
         if is_new && session.subscriptions.len() >= limits.subscriptions_per_session_max {

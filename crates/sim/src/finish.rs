@@ -1,6 +1,5 @@
 //! Everything calms down: everybody comes back and reads, and then everybody goes for good.
 
-use broker::Storage;
 use testkit::Version;
 use testkit::judge::{Check, Hello};
 
@@ -13,9 +12,7 @@ use crate::world::World;
 impl Sim {
     pub(crate) fn finish(&mut self) {
         self.trace.note("everything calms down".to_owned());
-        self.world.is_disk_failing = false;
-        self.world.hub.set_storage(Storage::Working);
-        self.judge.set_storage_failing(false);
+        self.world.disk.is_failing = false;
         for person in 0..PEOPLE {
             self.set_rights(person, all_rights());
         }
@@ -98,7 +95,7 @@ impl Sim {
                     self.deliver_between(from, to);
                 }
             }
-            if !self.world.pending.is_empty() {
+            if self.world.has_to_write() {
                 let groups = self.world.pending.len();
                 self.write_disk(groups);
             }
@@ -175,6 +172,7 @@ impl Sim {
             self.calm_down();
         }
         self.check_leftovers(World::leftovers);
+        self.check_disk();
         // Who published where is remembered for a day and an hour.
         for _ in 0..=REMEMBERED_HOURS {
             self.world.now += HOUR_MS;

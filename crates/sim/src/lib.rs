@@ -13,6 +13,7 @@
 
 mod choices;
 mod client;
+mod disk;
 mod finish;
 mod link;
 mod mischief;
@@ -48,6 +49,8 @@ pub struct Outcome {
     pub acknowledged: usize,
     /// Times the broker crashed.
     pub crashes: usize,
+    /// Commits that the disk had confirmed and that a crash showed to be lost.
+    pub forgotten: usize,
 }
 
 impl Outcome {

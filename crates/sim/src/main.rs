@@ -50,6 +50,7 @@ fn usage() -> ExitCode {
 /// Runs all seeds, and says of each that fails how and on which way.
 fn run(seeds: Range<u64>, is_told: bool) -> ExitCode {
     let (mut failures, mut messages, mut deliveries, mut crashes) = (0, 0, 0, 0);
+    let mut forgotten = 0;
     for seed in seeds.clone() {
         // A panic names no seed by itself.
         let outcome = std::panic::catch_unwind(|| sim::run(seed, sim::STEPS, None));
@@ -61,6 +62,7 @@ fn run(seeds: Range<u64>, is_told: bool) -> ExitCode {
         messages += outcome.messages;
         deliveries += outcome.deliveries;
         crashes += outcome.crashes;
+        forgotten += outcome.forgotten;
         if is_told {
             println!("{}", outcome.trace.join("\n"));
         }
@@ -72,7 +74,8 @@ fn run(seeds: Range<u64>, is_told: bool) -> ExitCode {
         }
     }
     println!(
-        "{} seeds, {messages} messages, {deliveries} deliveries, {crashes} crashes: {failures} failed",
+        "{} seeds, {messages} messages, {deliveries} deliveries, {crashes} crashes, {forgotten} commits lost by the disk: \
+         {failures} failed",
         seeds.count()
     );
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

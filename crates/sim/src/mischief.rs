@@ -1,10 +1,11 @@
 //! What clients want, what goes wrong, and who may do what: drawn at random.
 
-use broker::{ConnectionLost, Storage};
+use broker::ConnectionLost;
 use mqtt::ReasonCode;
 use testkit::Version;
 use testkit::judge::{Check, Hello, Rights, Sent, Taken, Wish};
 
+use crate::disk::Fate;
 use crate::link::Link;
 use crate::mutation::Mutation;
 use crate::people::{FILTERS, ROOT, TOPICS, all_rights, draw, user_id};
@@ -223,11 +224,16 @@ impl Sim {
     }
 
     pub(crate) fn step_crash(&mut self) {
-        // What the disk was writing may be on it, though nobody was told.
-        let groups = self.choices.below(self.world.pending.len() + 1);
-        self.write_disk(groups);
         self.crashes += 1;
         self.trace.note("crash".to_owned());
+        // What the disk was writing is on it or not, and nobody was told.
+        let groups = self.choices.below(self.world.pending.len() + 1);
+        let fate = self.choices.pick(&[Fate::Nothing, Fate::Everything]);
+        let is_torn = self.mutation == Some(Mutation::TearBatch);
+        for shard in self.world.die(groups, if is_torn { Fate::Half } else { fate }) {
+            self.judge.make_durable(shard);
+        }
+        self.forget_commits();
         self.world.now += u64::try_from(self.choices.below(3)).unwrap_or(0) * 1_000;
         for number in self.links.keys().copied().collect::<Vec<_>>() {
             let link = self.links.get_mut(&number).expect("it is there");
@@ -238,28 +244,43 @@ impl Sim {
             }
         }
         self.ids.clear();
-        self.world.restart();
         self.judge.set_storage_failing(false);
         let now = self.world.now;
         self.judge.crash(now);
+        self.check_disk();
+        self.world.restart(&self.judge);
         self.pump_all();
         self.pass_time();
     }
 
+    /// A disk that lies has lost the last of what it said was there.
+    fn forget_commits(&mut self) {
+        let most = self.world.disk.forgettable();
+        if most == 0 || !self.choices.chance(2, 3) {
+            return;
+        }
+        let commits = 1 + self.choices.below(most);
+        self.trace.note(format!("disk forgets {commits} commits"));
+        let Some(earlier) = self.world.disk.forget(commits) else { return };
+        self.forgotten += commits;
+        if self.mutation != Some(Mutation::HideLie) {
+            self.judge.fall_back(earlier);
+        }
+        // Only a power cut makes a disk forget, and that takes all connections with it.
+        self.links.values_mut().for_each(|link| link.down.clear());
+    }
+
+    /// What is on the disk makes sense by itself, whatever happened to it.
+    pub(crate) fn check_disk(&mut self) {
+        if let Some(nonsense) = self.world.disk.nonsense() {
+            self.judge.accuse(Check::Stray, nonsense);
+        }
+    }
+
     pub(crate) fn step_storage(&mut self) {
-        let is_failing = !self.world.is_disk_failing;
-        self.world.is_disk_failing = is_failing;
+        let is_failing = !self.world.disk.is_failing;
+        self.world.disk.is_failing = is_failing;
         self.trace.note(format!("disk fails: {is_failing}"));
-        self.judge.set_storage_failing(is_failing);
-        if !is_failing {
-            return self.world.hub.set_storage(Storage::Working);
-        }
-        self.world.hub.set_storage(Storage::Failing);
-        let at = self.world.at();
-        for shard in 0..self.world.shards() {
-            self.world.engines[shard].storage_failed(at);
-            self.pump(shard);
-        }
     }
 
     /// For some mutations: changes what the broker writes, if it is one whole PUBLISH or CONNACK.

@@ -35,4 +35,12 @@ pub enum Mutation {
     SwapPeople,
     /// The last connection is never closed.
     KeepConnection,
+    /// Half of what is written in a crash is there.
+    TearBatch,
+    /// What a disk said no to is not written again.
+    ForgetFailure,
+    /// What a disk said no to is taken for not there.
+    TrustFailure,
+    /// The judge is not told what a disk that lies has lost.
+    HideLie,
 }

@@ -9,6 +9,7 @@ use testkit::judge::{Check, Judge, Rights, Setup};
 use crate::Outcome;
 use crate::choices::Choices;
 use crate::client::Client;
+use crate::disk::Fate;
 use crate::link::Link;
 use crate::mutation::Mutation;
 use crate::people::{PEOPLE, ROOT, all_rights};
@@ -32,6 +33,8 @@ pub(crate) struct Sim {
     pub(crate) epochs: Vec<u64>,
     pub(crate) mutation: Option<Mutation>,
     pub(crate) crashes: usize,
+    /// Commits that the disk had confirmed and lost.
+    pub(crate) forgotten: usize,
 }
 
 impl Sim {
@@ -68,7 +71,9 @@ impl Sim {
             epochs: vec![1; PEOPLE],
             mutation,
             crashes: 0,
+            forgotten: 0,
         };
+        sim.world.disk.is_lying = sim.choices.chance(1, 5);
         for person in 0..PEOPLE {
             sim.set_rights(person, all_rights());
         }
@@ -96,6 +101,7 @@ impl Sim {
             deliveries,
             acknowledged,
             crashes: self.crashes,
+            forgotten: self.forgotten,
             trace: self.trace.into_lines(),
         }
     }
@@ -108,7 +114,7 @@ impl Sim {
             (100, links().any(Link::has_output)),
             (100, links().any(Link::is_readable)),
             (60, between),
-            (30, !self.world.pending.is_empty() && !self.world.is_disk_failing),
+            (30, self.world.has_to_write()),
             (30, !self.world.committed.is_empty()),
             (20, true),
             (20, self.world.untold.contains(&true)),
@@ -174,17 +180,49 @@ impl Sim {
     }
 
     fn step_disk(&mut self) {
-        let most = self.world.pending.len();
-        if most > 0 && !self.world.is_disk_failing {
-            let groups = 1 + self.choices.below(most);
-            self.write_disk(groups);
+        let groups = self.choices.below(self.world.pending.len() + 1);
+        self.write_disk(groups);
+    }
+
+    /// The thread that writes takes so many groups more, and commits what it has.
+    pub(crate) fn write_disk(&mut self, groups: usize) {
+        self.world.gather(groups);
+        if self.world.writer.groups.is_empty() {
+            return;
+        }
+        if self.world.disk.is_failing {
+            return self.fail_to_write();
+        }
+        self.trace.note(format!("disk takes {:?}", self.world.writer.groups));
+        let is_recovered = self.world.writer.has_failed;
+        for shard in self.world.commit(&self.judge) {
+            self.judge.make_durable(shard);
+        }
+        if is_recovered {
+            self.judge.set_storage_failing(false);
         }
     }
 
-    pub(crate) fn write_disk(&mut self, groups: usize) {
-        self.trace.note(format!("disk takes {groups} groups"));
-        for shard in self.world.write_disk(groups) {
-            self.judge.make_durable(shard);
+    fn fail_to_write(&mut self) {
+        let fate = self.choices.pick(&[Fate::Nothing, Fate::Everything]);
+        self.trace.note(format!("disk says no and does {fate:?}"));
+        self.judge.set_storage_failing(true);
+        if self.mutation == Some(Mutation::TrustFailure) {
+            // As if nothing of it could be there.
+            let changes = std::mem::take(&mut self.world.writer.changes);
+            self.world.fail(fate);
+            self.world.disk.write(&changes, fate);
+            self.world.writer.changes = changes;
+        } else {
+            self.world.fail(fate);
+        }
+        if self.mutation == Some(Mutation::ForgetFailure) {
+            self.world.writer.changes.clear();
+        }
+        let at = self.world.at();
+        for shard in 0..self.world.shards() {
+            self.world.engines[shard].storage_failed(at);
+            self.pump(shard);
         }
     }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use access::{AuthMethod, Authenticated, Policy, PolicyChange, Proof};
 use arc_swap::ArcSwap;
-use broker::{
-    Census, Effect, Engine, Hub, Image, Limits, Persistence, Record, ShardId, ShardMessage,
-};
+use broker::{Census, Effect, Engine, Hub, Limits, Record, ShardId, ShardMessage, Storage};
+use ledger::Changes;
 use mqtt::Timestamp;
-use testkit::judge::Rights;
+use testkit::judge::{Judge, Rights};
 
+use crate::disk::{Disk, Fate, Writer};
 use crate::people::{user, user_id};
 
 /// Everything but the network.
@@ -23,13 +23,13 @@ pub(crate) struct World {
     pub(crate) untold: Vec<bool>,
     /// What is on its way between shards.
     pub(crate) between: Vec<Vec<VecDeque<ShardMessage>>>,
-    disk: Vec<Record>,
+    pub(crate) disk: Disk,
+    pub(crate) writer: Writer,
     collecting: Vec<Vec<Record>>,
     /// Groups that wait for the disk, in order.
     pub(crate) pending: VecDeque<(usize, u64, Vec<Record>)>,
     /// Commits of which the shards have not been told.
     pub(crate) committed: VecDeque<(usize, u64)>,
-    pub(crate) is_disk_failing: bool,
     /// Messages dropped by engines that are no more.
     dropped_before: u64,
     hash_seed: u64,
@@ -47,11 +47,11 @@ impl World {
             policy,
             untold: vec![false; shards],
             between: ways(shards),
-            disk: Vec::new(),
+            disk: Disk::default(),
+            writer: Writer::default(),
             collecting: vec![Vec::new(); shards],
             pending: VecDeque::new(),
             committed: VecDeque::new(),
-            is_disk_failing: false,
             dropped_before: 0,
             hash_seed,
         }
@@ -63,10 +63,6 @@ impl World {
 
     pub(crate) fn at(&self) -> Timestamp {
         Timestamp(self.now)
-    }
-
-    pub(crate) fn is_persistent(&self) -> bool {
-        self.hub.limits().persistence == Persistence::On
     }
 
     /// Swaps the policy; no shard is told.
@@ -109,23 +105,54 @@ impl World {
         effects
     }
 
-    /// The first groups become durable. Gives the shards that have none waiting any more.
-    pub(crate) fn write_disk(&mut self, groups: usize) -> Vec<usize> {
-        for _ in 0..groups {
-            let Some((shard, number, records)) = self.pending.pop_front() else { break };
-            for record in records {
-                self.disk.push(as_written(record, &self.hub));
-            }
-            self.committed.push_back((shard, number));
+    /// Whether there is anything for the disk.
+    pub(crate) fn has_to_write(&self) -> bool {
+        !self.pending.is_empty() || !self.writer.groups.is_empty()
+    }
+
+    /// The first groups go to the thread that writes.
+    pub(crate) fn gather(&mut self, groups: usize) {
+        for (shard, number, records) in self.pending.drain(..groups.min(self.pending.len())) {
+            self.writer.take(shard, number, &records, &self.hub);
         }
+    }
+
+    /// What the thread has becomes durable. Gives the shards that have nothing waiting any more.
+    pub(crate) fn commit(&mut self, judge: &Judge) -> Vec<usize> {
+        self.disk.note(judge);
+        self.disk.write(&self.writer.changes, Fate::Everything);
+        self.writer.changes.clear();
+        if std::mem::take(&mut self.writer.has_failed) {
+            self.hub.set_storage(Storage::Working);
+        }
+        self.committed.extend(self.writer.groups.drain(..));
+        self.all_written()
+    }
+
+    fn all_written(&self) -> Vec<usize> {
         let has_none = |shard: &usize| {
             self.collecting[*shard].is_empty() && !self.pending.iter().any(|it| it.0 == *shard)
         };
         (0..self.shards()).filter(has_none).collect()
     }
 
-    /// The broker dies, and another starts from the disk.
-    pub(crate) fn restart(&mut self) {
+    /// The disk says no. Whatever it made of it, the thread will write it again.
+    pub(crate) fn fail(&mut self, fate: Fate) {
+        self.disk.write(&self.writer.changes, fate);
+        self.writer.changes.are_perhaps_there();
+        self.writer.has_failed = true;
+        self.hub.set_storage(Storage::Failing);
+    }
+
+    /// The broker dies while it writes so many groups. Gives the shards all of whose records are there.
+    pub(crate) fn die(&mut self, groups: usize, fate: Fate) -> Vec<usize> {
+        self.gather(groups);
+        self.disk.write(&self.writer.changes, fate);
+        if fate == Fate::Everything { self.all_written() } else { Vec::new() }
+    }
+
+    /// Another broker starts from the disk.
+    pub(crate) fn restart(&mut self, judge: &Judge) {
         self.dropped_before = self.dropped();
         let (shards, limits) = (self.shards(), self.hub.limits().clone());
         self.hub = Hub::new(Arc::clone(&self.policy), shards, limits, self.hash_seed);
@@ -134,11 +161,17 @@ impl World {
         self.committed.clear();
         self.collecting.iter_mut().for_each(Vec::clear);
         self.untold.fill(false);
-        self.is_disk_failing = false;
-        let mut image = self.image();
-        let settled = image.settle();
-        let forgotten = image.restore_retained(&self.hub, self.at());
-        self.disk.extend(settled.into_iter().chain(forgotten));
+        self.writer = Writer::default();
+        self.disk.is_failing = false;
+        // What was not lost now has reached the disk for good.
+        self.disk.settle();
+        let mut image = self.disk.read();
+        let mut changes = Changes::default();
+        for record in image.settle().iter().chain(&image.restore_retained(&self.hub, self.at())) {
+            ledger::put(record, &self.hub, &mut changes);
+        }
+        self.disk.note(judge);
+        self.disk.write(&changes, Fate::Everything);
         let now = self.at();
         self.engines = (0..shards)
             .map(|shard| {
@@ -147,14 +180,6 @@ impl World {
                 engine
             })
             .collect();
-    }
-
-    fn image(&self) -> Image {
-        let mut image = Image::default();
-        if self.is_persistent() {
-            self.disk.iter().for_each(|record| image.take(record.clone()));
-        }
-        image
     }
 
     /// Messages dropped by a limit so far.
@@ -177,10 +202,7 @@ impl World {
         if hub != (0, 0, (0, 0)) {
             return Some(format!("connections, wills and retained: {hub:?}"));
         }
-        let mut image = self.image();
-        let strays = image.settle();
-        let counts = image.counts();
-        (counts != (0, 0) || !strays.is_empty()).then(|| format!("on disk: {counts:?}, {strays:?}"))
+        self.disk.any().map(|left| format!("on disk: {left}"))
     }
 
     /// What still is to happen in a world in which nobody has anything any more.
@@ -188,16 +210,6 @@ impl World {
         let next = self.engines.iter().filter_map(Engine::next_timeout).min();
         next.map(|at| format!("a timer at {at:?}"))
     }
-}
-
-/// As the writer of the state log has it: what is retained is asked of the hub at that moment.
-fn as_written(record: Record, hub: &Hub) -> Record {
-    let topic = match &record {
-        Record::RetainedPut(message) => message.topic().clone(),
-        Record::RetainedRemove(topic) => topic.clone(),
-        _ => return record,
-    };
-    hub.retained_on(&topic).map_or(Record::RetainedRemove(topic), Record::RetainedPut)
 }
 
 fn ways(shards: usize) -> Vec<Vec<VecDeque<ShardMessage>>> {

@@ -46,6 +46,20 @@ fn bytes_and_packets_against_the_standard_are_noticed() {
 }
 
 #[test]
+fn a_disk_that_tears_a_group_or_loses_what_it_had_confirmed_is_noticed() {
+    check(Mutation::TearBatch, Check::Stray);
+    check(Mutation::HideLie, Check::Lost);
+    check(Mutation::HideLie, Check::Session);
+}
+
+#[test]
+fn a_writer_that_makes_too_little_or_too_much_of_a_failure_is_noticed() {
+    check(Mutation::ForgetFailure, Check::Session);
+    check(Mutation::ForgetFailure, Check::Leftover);
+    check(Mutation::TrustFailure, Check::Leftover);
+}
+
+#[test]
 fn limits_that_are_not_kept_and_what_is_left_at_the_end_are_noticed() {
     check(Mutation::ShrinkLimits, Check::Limit);
     check(Mutation::KeepConnection, Check::Leftover);

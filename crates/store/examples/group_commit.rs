@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use store::{Changes, Safety, StateLog};
+use store::{Safety, StateLog};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -23,12 +23,10 @@ fn main() {
     let (mut log, _) = StateLog::open(&directory, Safety::Synced).expect("a log");
     let (start, mut groups, mut sequence) = (Instant::now(), 0_u64, 0_u64);
     while start.elapsed() < Duration::from_secs(seconds) {
-        let mut changes = Changes::default();
-        for _ in 0..entries {
-            sequence += 1;
-            changes.put_new(sequence.to_be_bytes().to_vec(), vec![7; 150]);
-        }
-        log.commit(&mut changes).expect("committed");
+        let keys: Vec<_> = (0..entries).map(|it| (sequence + it).to_be_bytes()).collect();
+        sequence += entries;
+        let group = keys.iter().map(|key| (&key[..], Some(&[7; 150][..])));
+        log.commit([], group).expect("committed");
         groups += 1;
     }
     println!("{} groups/s, {} entries/s", groups / seconds, sequence / seconds);

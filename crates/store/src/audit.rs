@@ -40,7 +40,7 @@ impl AuditChain {
         }
     }
 
-    fn number(self) -> i64 {
+    pub(crate) fn number(self) -> i64 {
         match self {
             AuditChain::Changes => 1,
             AuditChain::Refusals => 2,

@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteQueryResult;
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
-use crate::audit;
+use crate::audit::{self, AuditChain};
 use crate::certificate;
 use crate::digest;
 use crate::error::StoreError;
@@ -16,6 +16,7 @@ use crate::record::{
 use crate::registry;
 use crate::text::{budget_text, grants_text, signed, slot_number};
 use crate::token;
+use crate::writing::Writing;
 
 impl Store {
     /// Makes all the changes, in their order, or none. They are on disk when this returns `Ok`.
@@ -25,7 +26,8 @@ impl Store {
     /// reads back differently.
     pub async fn commit(&self, changes: &[Change]) -> Result<(), StoreError> {
         let failed = |error| self.error("write", error);
-        let mut tx = self.pool.begin().await.map_err(failed)?;
+        let mut writing = Writing::on(self.pool.acquire().await.map_err(failed)?);
+        let mut tx = writing.begin().await.map_err(failed)?;
         for change in changes {
             apply(&mut tx, change).await.map_err(failed)?;
         }
@@ -34,7 +36,20 @@ impl Store {
                 self.verify_passwords(&mut tx, *user, passwords).await?;
             }
         }
-        tx.commit().await.map_err(failed)
+        let changed = if changes.iter().any(is_recorded) {
+            let sql = "SELECT seq FROM audit_heads WHERE chain = $1";
+            let chain = AuditChain::Changes.number();
+            let seq = sqlx::query_scalar::<_, i64>(sql).bind(chain).fetch_one(&mut *tx);
+            Some(seq.await.map_err(failed)?)
+        } else {
+            None
+        };
+        tx.commit().await.map_err(failed)?;
+        writing.give_back();
+        if let Some(change) = changed.and_then(|seq| u64::try_from(seq).ok()) {
+            self.note_confirmed(change).await;
+        }
+        Ok(())
     }
 
     /// Reads back what was written: a broker once stored the user name in the password's place.
@@ -57,6 +72,11 @@ impl Store {
             && hashes.iter().zip(meant).all(|(found, meant)| *found == meant.hash.expose());
         if is_equal { Ok(()) } else { Err(self.corrupt("a password reads back differently")) }
     }
+}
+
+/// Whether it is a record of a change of rights, which must not be lost unnoticed.
+fn is_recorded(change: &Change) -> bool {
+    matches!(change, Change::Record(entry) if entry.chain == AuditChain::Changes)
 }
 
 async fn apply(tx: &mut Transaction<'_, Sqlite>, change: &Change) -> Result<(), sqlx::Error> {

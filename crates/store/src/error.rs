@@ -37,6 +37,26 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// The file is missing or empty, and there was one.
+    #[error("`{}` is missing or empty, and there was one here: restore the data directory from a backup. To begin anew, without users, remove `{}`", path.display(), lock.display())]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// What knows that there was one.
+        lock: PathBuf,
+    },
+    /// The file lacks changes that were confirmed.
+    #[error("`{}` is older than it was: it ends with change {found}, and change {confirmed} was confirmed. What was changed since, perhaps rights taken away, is lost: restore a newer backup or what is missing of `{}-wal`. To go on with the older state, remove `{}`", path.display(), path.display(), lock.display())]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The last change in it.
+        found: u64,
+        /// The last change that was confirmed.
+        confirmed: u64,
+        /// What knows that.
+        lock: PathBuf,
+    },
     /// The state log refused.
     #[error("cannot {doing} the state log `{}`: {reason}", path.display())]
     State {
@@ -46,6 +66,8 @@ pub enum StoreError {
         path: PathBuf,
         /// What was wrong.
         reason: String,
+        /// It is for want of room.
+        is_full: bool,
     },
     /// The database refused.
     #[error("cannot {doing} the database: {source}")]
@@ -58,6 +80,24 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it would have been done if there were room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            StoreError::Directory { source, .. } => is_full(source),
+            StoreError::State { is_full, .. } => *is_full,
+            // SQLITE_FULL
+            StoreError::Database { source, .. } => {
+                source.as_database_error().and_then(|error| error.code()).as_deref() == Some("13")
+            }
+            StoreError::InUse { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Lost { .. }
+            | StoreError::Older { .. } => false,
+        }
+    }
+
     pub(crate) fn from_database(
         file: &Path,
         doing: &'static str,
@@ -72,4 +112,10 @@ impl StoreError {
             _ => StoreError::Database { doing, source },
         }
     }
+}
+
+/// Whether there was no room: on the disk, in a quota, or below the size that a file may have.
+pub(crate) fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull)
 }

@@ -3,10 +3,13 @@
 //! Invariants: a change is on disk before [`Store::commit`] returns, or nothing of it is; one process has the store
 //! open; what cannot be understood stops the start and is never skipped.
 
+#[cfg(test)]
+mod age_tests;
 mod audit;
 mod certificate;
 mod column;
 mod commit;
+mod confirmed;
 mod digest;
 mod error;
 mod load;
@@ -20,6 +23,7 @@ mod state;
 mod tests;
 mod text;
 mod token;
+mod writing;
 
 pub use audit::{
     AuditAnchor, AuditChain, AuditEntry, AuditFault, AuditHead, AuditOrder, AuditPage, AuditQuery,
@@ -38,5 +42,5 @@ pub use registry::{
     RegistryChange, RegistryOrigin, RegistryPassword, RegistryRecord, RegistryState,
 };
 pub use secret::PasswordHash;
-pub use state::{Changes, Damage, Safety, StateLog};
+pub use state::{Damage, Safety, StateLog};
 pub use token::{TokenChange, TokenRecord};

@@ -12,6 +12,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+use crate::audit::AuditChain;
+use crate::confirmed;
 use crate::error::StoreError;
 
 /// The store of one data directory. Clones share it; the lock is let go with the last one.
@@ -47,6 +49,7 @@ impl Store {
         let store = Store { pool, readers, file: file.into(), lock: Arc::new(lock) };
         store.check_integrity().await?;
         store.migrate().await?;
+        store.check_age().await?;
         Ok(store)
     }
 
@@ -72,6 +75,43 @@ impl Store {
             .await
             .map_err(|error| self.error("read", error))?;
         if verdict == "ok" { Ok(()) } else { Err(self.corrupt(verdict)) }
+    }
+
+    /// Finds a file that is whole and older than it was: a write-ahead log that is lost or damaged takes the last changes
+    /// with it without a trace, and one of them may have taken a right away.
+    async fn check_age(&self) -> Result<(), StoreError> {
+        let lock = self.file.with_file_name(LOCK_NAME);
+        let failed = |source| StoreError::Directory { path: lock.clone(), source };
+        let confirmed = confirmed::read(&self.lock).map_err(failed)?;
+        let found = self.last_change().await?;
+        if let Some(confirmed) = confirmed.filter(|confirmed| *confirmed > found) {
+            let path = self.file.to_path_buf();
+            return Err(StoreError::Older { path, found, confirmed, lock });
+        }
+        self.note_confirmed(found).await;
+        Ok(())
+    }
+
+    async fn last_change(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT seq FROM audit_heads WHERE chain = $1";
+        let seq = sqlx::query_scalar::<_, i64>(sql)
+            .bind(AuditChain::Changes.number())
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| self.error("read", error))?;
+        Ok(u64::try_from(seq).unwrap_or_default())
+    }
+
+    /// Notes outside of the database how far it is, so that a start can tell whether it is all there.
+    pub(crate) async fn note_confirmed(&self, change: u64) {
+        let lock = Arc::clone(&self.lock);
+        let written = tokio::task::spawn_blocking(move || confirmed::write(&lock, change)).await;
+        if let Err(error) = written.map_err(std::io::Error::other).flatten() {
+            tracing::warn!(
+                %error,
+                "how many changes were made is not noted: should the database lose the last ones, that is not found"
+            );
+        }
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
@@ -114,6 +154,7 @@ fn prepare_files(data_dir: &Path, file: &Path) -> Result<File, StoreError> {
     if !data_dir.is_dir() {
         DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed(data_dir))?;
     }
+    let is_gone = !std::fs::metadata(file).is_ok_and(|it| it.len() > 0);
     let open = |path: &Path| {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
@@ -126,6 +167,10 @@ fn prepare_files(data_dir: &Path, file: &Path) -> Result<File, StoreError> {
             return Err(StoreError::InUse { path: data_dir.to_path_buf() });
         }
         Err(TryLockError::Error(source)) => return Err(failed(&lock_file)(source)),
+    }
+    if is_gone && confirmed::read(&lock).map_err(failed(&lock_file))?.is_some() {
+        // It would be a first start: no users, no denials, and a new administrator.
+        return Err(StoreError::Lost { path: file.to_path_buf(), lock: lock_file });
     }
     // SQLite gives its -wal and -shm files the mode of the database.
     let made = open(file).map_err(failed(file))?;

@@ -8,6 +8,7 @@ use crate::column;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::text::{BadRow, signed};
+use crate::writing::Writing;
 
 /// A refusal in store, or that there is none any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,8 @@ impl Store {
     /// If the database refuses.
     pub async fn write_refusals(&self, rows: &[RefusalRow]) -> Result<(), StoreError> {
         let failed = |error| self.error("write", error);
-        let mut tx = self.pool.begin().await.map_err(failed)?;
+        let mut writing = Writing::on(self.pool.acquire().await.map_err(failed)?);
+        let mut tx = writing.begin().await.map_err(failed)?;
         for row in rows {
             let query = match &row.record {
                 Some(record) => sqlx::query("INSERT OR REPLACE INTO refusals VALUES ($1, $2)")
@@ -61,7 +63,9 @@ impl Store {
             };
             query.execute(&mut *tx).await.map_err(failed)?;
         }
-        tx.commit().await.map_err(failed)
+        tx.commit().await.map_err(failed)?;
+        writing.give_back();
+        Ok(())
     }
 }
 

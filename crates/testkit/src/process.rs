@@ -26,7 +26,8 @@ pub struct BrokerSetup {
     binary: PathBuf,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
-    outlives_file_limits: bool,
+    /// A program that runs the broker, with its arguments.
+    around: Vec<String>,
 }
 
 impl BrokerSetup {
@@ -40,12 +41,7 @@ impl BrokerSetup {
             ("COUNTERSIGN_LISTENERS_WS", "off"),
         ];
         let environment = listeners.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-        Self {
-            binary: binary.into(),
-            environment,
-            arguments: Vec::new(),
-            outlives_file_limits: false,
-        }
+        Self { binary: binary.into(), environment, arguments: Vec::new(), around: Vec::new() }
     }
 
     /// With one more environment variable; a later one wins.
@@ -62,23 +58,31 @@ impl BrokerSetup {
         self
     }
 
-    /// For [`BrokerProcess::limit_file_size`]: a write that is refused is an error and not a deadly signal.
+    /// `serve` is run by this program: the broker's own program and arguments follow these words.
     #[must_use]
-    pub fn outliving_file_limits(mut self) -> Self {
-        self.outlives_file_limits = true;
+    pub fn run_by(mut self, words: &[&str]) -> Self {
+        self.around = words.iter().map(|word| (*word).to_owned()).collect();
         self
+    }
+
+    fn serve_command(&self, data_dir: &Path) -> Command {
+        let plain = self.command(data_dir);
+        let Some((program, words)) = self.around.split_first() else { return plain };
+        let mut command = Command::new(program);
+        command.args(words).arg(plain.get_program()).args(plain.get_args());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
     }
 
     /// A command of the program on `data_dir`, with a clean environment and this setup's variables.
     #[must_use]
     pub fn command(&self, data_dir: &Path) -> Command {
-        let mut command = if self.outlives_file_limits {
-            let mut shell = Command::new("sh");
-            shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(&self.binary);
-            shell
-        } else {
-            Command::new(&self.binary)
-        };
+        let mut command = Command::new(&self.binary);
         for (name, _) in env::vars_os() {
             let name_text = name.to_string_lossy();
             if name_text.starts_with("COUNTERSIGN_") || name_text.starts_with("CYBUS_") {
@@ -172,7 +176,6 @@ impl BrokerProcess {
     }
 
     /// Lets no file of the process grow beyond this, as a full disk would; `None` takes that back.
-    /// Needs [`BrokerSetup::outliving_file_limits`].
     pub fn limit_file_size(&self, bytes: Option<u64>) {
         let id = i32::try_from(self.running.child.id()).expect("a process id");
         let process = rustix::process::Pid::from_raw(id).expect("a process id is not zero");
@@ -372,7 +375,7 @@ pub fn raise_file_limit(count: usize) {
 }
 
 fn spawn(setup: &BrokerSetup, data_dir: &Path, stderr: &Arc<Mutex<String>>) -> Served {
-    let mut command = setup.command(data_dir);
+    let mut command = setup.serve_command(data_dir);
     command.arg("serve").args(&setup.arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the broker starts");

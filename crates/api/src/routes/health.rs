@@ -18,14 +18,15 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether it takes clients.
+/// Whether it takes clients; `ready, impaired` while some of them are refused because their sessions cannot be kept.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses(
     (status = 200, body = String, content_type = "text/plain"),
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
 async fn readyz(State(state): State<ApiState>) -> Result<&'static str, Problem> {
     if state.clients.is_open() {
-        Ok("ready\n")
+        // It is said to anybody: not what the matter is.
+        Ok(if (state.is_impaired)() { "ready, impaired: see the log\n" } else { "ready\n" })
     } else {
         Err(Problem::new(Kind::Unavailable, "the broker is stopping"))
     }

@@ -60,7 +60,8 @@ impl Api {
         let admin = open_admin(data_dir.path()).await;
         let (clients, requests) = Clients::channel(8);
         start(requests);
-        let router = router(ApiState { admin: admin.clone(), clients });
+        let router =
+            router(ApiState { admin: admin.clone(), clients, is_impaired: Arc::new(|| false) });
         Api { router, admin, _data_dir: data_dir }
     }
 

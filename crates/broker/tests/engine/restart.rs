@@ -260,6 +260,11 @@ fn what_a_user_may_not_have_any_more_does_not_come_back() {
 // Shows 3.1.1: [MQTT-4.8.0-2].
 #[test]
 fn a_disk_that_fails_refuses_what_needs_it_and_nothing_else() {
+    check_refusals(Storage::Full, 0x97);
+    check_refusals(Storage::Failing, 0x83);
+}
+
+fn check_refusals(storage: Storage, code: u8) {
     let mut world = world(1);
     let ann = world.resume("ann", "a", V5);
     world.subscribe(ann, "t", Q1);
@@ -270,17 +275,18 @@ fn a_disk_that_fails_refuses_what_needs_it_and_nothing_else() {
     world.subscribe(reader, "free", Q1);
     world.is_disk_slow = true;
     assert_eq!(world.publish(bob, "t", Q1, "waits"), None);
-    world.hub.set_storage(Storage::Failing);
+    world.hub.set_storage(storage);
     world.engines[0].storage_failed(world.now);
     world.run();
-    assert_eq!(world.disconnected(bob), Some(0x97));
+    assert_eq!(world.disconnected(bob), Some(code));
     let bob = world.connect("bob", "b", V5);
-    assert_eq!(world.publish(bob, "t", Q1, "no"), Some(0x97));
-    assert_eq!(world.publish(bob, "t2", Q2, "no"), Some(0x97));
+    assert_eq!(world.publish(bob, "t", Q1, "no"), Some(code));
+    assert_eq!(world.publish(bob, "t2", Q2, "no"), Some(code));
     assert_eq!(world.publish(bob, "free", Q1, "yes"), Some(0));
-    assert_eq!(world.retain(bob, "r", "no"), Some(0x97));
+    assert_eq!(world.retain(bob, "r", "no"), Some(code));
     assert_eq!(world.subscribe(bob, "t", Q1), 1, "a clean session needs no disk");
-    assert_eq!(world.try_connect("bob", lasting(V5, "new")), Err(0x97));
+    assert_eq!(world.subscribe(ann, "t3", Q1), code, "one that lasts does");
+    assert_eq!(world.try_connect("bob", lasting(V5, "new")), Err(code));
     world.publish(old, "t", Q1, "no");
     assert!(!world.is_open(old), "3.1.1 has no other way to say no");
     assert_eq!(world.messages(reader), ["free q1: yes"]);

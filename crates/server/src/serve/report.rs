@@ -184,6 +184,8 @@ fn because(denial: &Denial) -> Option<Box<access::Because>> {
 fn reason(reason: &RefusalReason) -> String {
     match reason {
         RefusalReason::Denied(denial) => denial.to_string(),
+        RefusalReason::Limit("storage") => "the state of sessions cannot be written".to_owned(),
+        RefusalReason::Limit("storage_full") => "the disk is full".to_owned(),
         RefusalReason::Limit(limit) => format!("{limit} is reached"),
         RefusalReason::PayloadFormat => "the payload is not UTF-8 as it says".to_owned(),
     }

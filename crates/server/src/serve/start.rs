@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use admin::{Admin, Opened};
 use api::{ApiState, Clients};
-use broker::{Hub, Limits};
+use broker::{Hub, Limits, Storage};
 use parking_lot::Mutex;
 use pki::Pki;
 use store::Store;
@@ -81,7 +81,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     });
     let counted = metrics::router(Arc::clone(&sources));
     let counted = if config.metrics.public { counted } else { api::guarded(&admin, counted) };
-    let router = api::router(ApiState { admin: admin.clone(), clients }).merge(counted);
+    let router = api::router(api_state(&admin, clients, &hub)).merge(counted);
     tasks.spawn(socket.serve(router.clone()));
     tasks.spawn(watch_clock());
     watch(&mut tasks, &sources, config.server.sys_interval);
@@ -113,6 +113,12 @@ fn watch(tasks: &mut JoinSet<()>, sources: &Arc<Sources>, sys_interval: Duration
     tasks.spawn(memory::watch(Arc::clone(sources)));
     tasks.spawn(near::watch(Arc::clone(sources)));
     tasks.spawn(system::publish(Arc::clone(sources), sys_interval));
+}
+
+fn api_state(admin: &Admin, clients: Clients, hub: &Arc<Hub>) -> ApiState {
+    let hub = Arc::clone(hub);
+    let is_impaired = Arc::new(move || hub.storage() != Storage::Working);
+    ApiState { admin: admin.clone(), clients, is_impaired }
 }
 
 /// Ends the shards, and writes down what is only in memory yet.
@@ -208,16 +214,23 @@ async fn watch_clock() {
     }
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT; and one that must not stop anything.
 struct StopSignals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    /// A write beyond the size that a file may have is an error like a full disk, and not the end of the process.
+    _file_too_large: tokio::signal::unix::Signal,
 }
 
 impl StopSignals {
     fn listen() -> std::io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+        let file_too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        Ok(Self {
+            terminate,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_too_large: signal(file_too_large)?,
+        })
     }
 
     async fn wait(&mut self) {

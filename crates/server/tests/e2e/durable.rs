@@ -118,7 +118,7 @@ fn a_damaged_log_is_reported_and_what_is_whole_is_kept() {
 
 #[test]
 fn a_disk_that_takes_nothing_is_told_and_forgiven() {
-    let broker = setup().outliving_file_limits().start();
+    let broker = setup().start();
     broker.add_user("machine", PASSWORD, &["--allow", "readWrite:#"]);
     let mut clean = by(Version::V5, "clean").connect(broker.mqtt());
     broker.limit_file_size(Some(0));

@@ -22,6 +22,7 @@ mod crowd;
 mod documents;
 mod durable;
 mod explain;
+mod faulty_disk;
 mod first_session;
 mod import;
 mod lifecycle;

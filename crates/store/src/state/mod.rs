@@ -2,18 +2,20 @@
 //!
 //! It knows no sessions and no messages, only bytes; what they mean is the caller's. One process has it open, one
 //! thread writes. Invariants: a group is durable before [`StateLog::commit`] returns; after a failure the same changes can be
-//! committed again, as often as it takes.
+//! committed again, as often as it takes; a log that is open is never made anew and empty.
 
-mod changes;
+#[cfg(test)]
+mod faults;
 mod salvage;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-
-pub use changes::Changes;
 
 use crate::StoreError;
 
@@ -30,6 +32,8 @@ pub enum Safety {
 pub struct StateLog {
     directory: PathBuf,
     safety: Safety,
+    /// Where it was opened: whatever has the directory's name later may be something else.
+    place: Place,
     /// `None` after a failure, until it opens again.
     open: Option<Open>,
 }
@@ -47,6 +51,8 @@ pub struct Damage {
     pub bytes_cut: u64,
     /// Where the damaged log was put aside, if it could not be opened as it was.
     pub put_aside: Option<PathBuf>,
+    /// Files that every log has and this one had not: what was in them is lost, and nobody knows how much that was.
+    pub missing: Vec<&'static str>,
 }
 
 impl StateLog {
@@ -56,7 +62,9 @@ impl StateLog {
     /// Another process has it open, or the directory cannot be used.
     pub fn open(directory: &Path, safety: Safety) -> Result<(StateLog, Damage), StoreError> {
         let (open, damage) = salvage::open(directory)?;
-        let log = StateLog { directory: directory.to_path_buf(), safety, open: Some(open) };
+        let place = Place::of(directory)
+            .map_err(|source| StoreError::Directory { path: directory.to_path_buf(), source })?;
+        let log = StateLog { directory: directory.to_path_buf(), safety, place, open: Some(open) };
         Ok((log, damage))
     }
 
@@ -65,7 +73,8 @@ impl StateLog {
     /// # Errors
     /// The log is not open after a failure.
     pub fn read(&self, mut f: impl FnMut(&[u8], &[u8])) -> Result<usize, StoreError> {
-        let open = self.open.as_ref().ok_or_else(|| self.failed("read", fjall::Error::Poisoned))?;
+        let open =
+            self.open.as_ref().ok_or_else(|| self.failed("read", &fjall::Error::Poisoned))?;
         let mut unreadable = 0;
         for entry in open.entries.iter() {
             match entry.into_inner() {
@@ -77,53 +86,121 @@ impl StateLog {
         Ok(unreadable)
     }
 
-    /// Makes a new log of all entries of this one that can be read, and puts the old one aside. Gives the new one, and
-    /// where the old one is.
+    /// Makes a new log of all entries of this one that can be read, and puts the old one aside. Says where, if there is
+    /// anything left of it.
     ///
     /// # Errors
     /// The disk does not take it; then the old log is where it was.
-    pub fn rebuild(mut self) -> Result<(StateLog, PathBuf), StoreError> {
-        let mut changes = Changes::default();
-        self.read(|key, value| changes.put(key.to_vec(), value.to_vec()))?;
+    pub fn rebuild(&mut self) -> Result<Option<PathBuf>, StoreError> {
+        let mut entries = Vec::new();
+        self.read(|key, value| entries.push((key.to_vec(), value.to_vec())))?;
         let directory = self.directory.clone();
         let unusable = |source| StoreError::Directory { path: directory.clone(), source };
         let (mut copy, _) = StateLog::open(&salvage::rebuilt(&directory), Safety::Synced)?;
-        copy.commit(&mut changes)?;
+        copy.commit([], entries.iter().map(|(key, value)| (&**key, Some(&**value))))?;
         // Neither is open while they change places.
         drop(copy);
         self.open = None;
         let aside = salvage::replace(&directory).map_err(unusable)?;
-        self.open = Some(Open::at(&directory).map_err(|error| self.failed("open", error))?);
-        Ok((self, aside))
+        self.place = Place::of(&directory).map_err(unusable)?;
+        self.open = Some(Open::at(&directory).map_err(|error| self.failed("open", &error))?);
+        Ok(aside)
     }
 
-    /// Makes the changes durable, all or none. They stay in `changes` if that fails.
+    /// Makes a group of changes durable, all or none: every key that begins with one of `prefixes` goes, but for those
+    /// among `entries`, each of which gets its value or, without one, goes. No key may be among them twice.
     ///
     /// # Errors
-    /// The disk did not take it. It may take it later: then the log opens itself again.
-    pub fn commit(&mut self, changes: &mut Changes) -> Result<(), StoreError> {
+    /// The disk did not take it, or only a part of it, which nobody sees. It may take it later: then the log opens itself
+    /// again.
+    pub fn commit<'a>(
+        &mut self,
+        prefixes: impl IntoIterator<Item = &'a [u8]>,
+        entries: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), StoreError> {
+        // One whose own threads have failed takes nothing any more, and does not say why.
+        if self.open.as_ref().is_some_and(Open::has_failed) {
+            self.open = None;
+        }
         if self.open.is_none() {
-            let reopened = Open::at(&self.directory).map_err(|error| self.failed("open", error))?;
-            self.open = Some(reopened);
+            self.reopen()?;
         }
         let Some(open) = &self.open else { return Ok(()) };
-        match open.commit(changes, self.safety) {
-            Ok(()) => {
-                changes.clear();
-                Ok(())
-            }
-            Err(error) => {
-                // A log that failed once takes nothing more until it is opened anew and has read what is there. Some
-                // of the group may be there.
-                self.open = None;
-                changes.are_perhaps_there();
-                Err(self.failed("write", error))
-            }
-        }
+        open.commit(prefixes, entries, self.safety).map_err(|error| {
+            // A log that failed once takes nothing more until it is opened anew and has read what is there. The group
+            // may be there.
+            self.open = None;
+            self.failed("write", &error)
+        })?;
+        if self.is_in_place() { Ok(()) } else { self.return_to_place() }
     }
 
-    fn failed(&self, doing: &'static str, error: fjall::Error) -> StoreError {
-        StoreError::State { doing, path: self.directory.clone(), reason: error.to_string() }
+    /// Opens it again after a failure. What the disk made of the last groups is not known: a system that could not write
+    /// them may keep them in memory as if they were written. So the journals are written once more as they read.
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        if Place::of(&self.directory).is_ok_and(|place| place != self.place)
+            || !salvage::missing(&self.directory).is_empty()
+        {
+            return Err(self.removed());
+        }
+        salvage::refresh(&self.directory).map_err(|error| self.failed("open", &error.into()))?;
+        let reopened = salvage::attempt(&self.directory);
+        self.open = Some(reopened.map_err(|error| self.failed("open", &error))?);
+        Ok(())
+    }
+
+    /// Whether the files that it writes are still those that a start would find.
+    fn is_in_place(&self) -> bool {
+        let journals = self.open.as_ref().map_or(0, |open| open.database.journal_count());
+        Place::of(&self.directory).is_ok_and(|place| place == self.place)
+            && salvage::missing(&self.directory).is_empty()
+            && salvage::journals(&self.directory).is_ok_and(|found| found.len() >= journals)
+    }
+
+    /// Somebody has removed or replaced files of the log while it was open. What is open can be read as long as it stays
+    /// open: it is written to where it was.
+    fn return_to_place(&mut self) -> Result<(), StoreError> {
+        if self.read(|_, _| ())? > 0 {
+            return Err(self.removed());
+        }
+        let aside = self.rebuild()?;
+        tracing::error!(
+            directory = %self.directory.display(), put_aside = ?aside,
+            "files of the state log were removed or replaced while it was in use: it is written anew, and nothing is lost"
+        );
+        Ok(())
+    }
+
+    fn removed(&self) -> StoreError {
+        let reason = "files of it were removed or replaced while it was in use, and not all of it can be read any more: \
+                      put them back, or restart the server, which keeps what it finds"
+            .to_owned();
+        StoreError::State { doing: "write", path: self.directory.clone(), reason, is_full: false }
+    }
+
+    fn failed(&self, doing: &'static str, error: &fjall::Error) -> StoreError {
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        let mut is_full = false;
+        while let Some(error) = source {
+            is_full |= error.downcast_ref().is_some_and(crate::error::is_full);
+            source = error.source();
+        }
+        let (path, reason) = (self.directory.clone(), error.to_string());
+        StoreError::State { doing, path, reason, is_full }
+    }
+}
+
+/// A directory, whatever its name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    device: u64,
+    inode: u64,
+}
+
+impl Place {
+    fn of(directory: &Path) -> std::io::Result<Place> {
+        let it = std::fs::metadata(directory)?;
+        Ok(Place { device: it.dev(), inode: it.ino() })
     }
 }
 
@@ -134,24 +211,41 @@ impl Open {
         Ok(Open { database, entries })
     }
 
-    fn commit(&self, changes: &mut Changes, safety: Safety) -> Result<(), fjall::Error> {
-        for prefix in changes.take_prefixes() {
-            for entry in self.entries.prefix(&prefix) {
-                changes.remove_unless_put(entry.key()?.to_vec());
+    /// Whether one of its threads has given up.
+    fn has_failed(&self) -> bool {
+        self.database.persist(PersistMode::Buffer).is_err()
+    }
+
+    fn commit<'a>(
+        &self,
+        prefixes: impl IntoIterator<Item = &'a [u8]>,
+        entries: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        safety: Safety,
+    ) -> Result<(), fjall::Error> {
+        let mut going = BTreeSet::new();
+        for prefix in prefixes {
+            for entry in self.entries.prefix(prefix) {
+                going.insert(entry.key()?);
             }
         }
         let mut batch = self.database.batch();
-        for (key, value) in changes.iter() {
+        for (key, value) in entries {
+            going.remove(key);
             match value {
                 Some(value) => batch.insert(&self.entries, key, value),
                 None => batch.remove(&self.entries, key),
             }
         }
+        for key in going {
+            batch.remove(&self.entries, key);
+        }
         let mode = match safety {
             Safety::Synced => PersistMode::SyncData,
             Safety::Buffered => PersistMode::Buffer,
         };
-        batch.durability(Some(mode)).commit()
+        let commit = AssertUnwindSafe(|| batch.durability(Some(mode)).commit());
+        // What is not expected below must not end the thread that writes.
+        std::panic::catch_unwind(commit).unwrap_or(Err(fjall::Error::Poisoned))
     }
 }
 

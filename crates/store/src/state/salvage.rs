@@ -6,7 +6,7 @@
 //! damage.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::{Damage, Open};
@@ -16,10 +16,13 @@ pub(super) fn open(directory: &Path) -> Result<(Open, Damage), StoreError> {
     let unusable = |source| StoreError::Directory { path: directory.to_path_buf(), source };
     finish_replacing(directory).map_err(unusable)?;
     let before = used_bytes(directory).map_err(unusable)?;
+    let is_new = fs::read_dir(directory).map_or(true, |mut files| files.next().is_none());
+    let missing = if is_new { Vec::new() } else { missing(directory) };
+    replace_missing(directory, &missing)?;
     match attempt(directory) {
         Ok(open) => {
             let bytes_cut = bytes_cut(&before).map_err(unusable)?;
-            Ok((open, Damage { bytes_cut, put_aside: None }))
+            Ok((open, Damage { bytes_cut, put_aside: None, missing }))
         }
         Err(fjall::Error::Locked) => Err(StoreError::InUse { path: directory.to_path_buf() }),
         Err(fjall::Error::Io(error)) if !is_damage(error.kind()) => Err(unusable(error)),
@@ -33,13 +36,55 @@ pub(super) fn open(directory: &Path) -> Result<(Open, Damage), StoreError> {
             drop(copy);
             let aside = replace(directory).map_err(unusable)?;
             let open = Open::at(directory).map_err(corrupt)?;
-            Ok((open, Damage { bytes_cut: before.saturating_sub(kept), put_aside: Some(aside) }))
+            Ok((open, Damage { bytes_cut: before.saturating_sub(kept), put_aside: aside, missing }))
         }
     }
 }
 
+/// Puts in what the log can do without, and the engine below cannot.
+fn replace_missing(directory: &Path, missing: &[&str]) -> Result<(), StoreError> {
+    let unusable = |source| StoreError::Directory { path: directory.to_path_buf(), source };
+    if missing.contains(&VERSION) {
+        // It would be taken for a new one.
+        fs::write(directory.join(VERSION), VERSION_BYTES).map_err(unusable)?;
+    }
+    if missing.contains(&LOCK) {
+        File::create_new(directory.join(LOCK)).map_err(unusable)?;
+    }
+    if missing.contains(&JOURNAL) {
+        // A new one of its own would begin to count at 0, below what the tables have.
+        File::create_new(directory.join("0.jnl")).map_err(unusable)?;
+    }
+    match fs::read(directory.join(VERSION)) {
+        Ok(found) if found.starts_with(b"FJL") && found != VERSION_BYTES => {
+            let reason = "its file `version` is of another version of countersign, or damaged: use that version, or, if \
+                          there never was one, remove the file";
+            let path = directory.to_path_buf();
+            Err(StoreError::Corrupt { path, reason: reason.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A keyspace that does not know its tables any more would be taken for an empty one, and come back later.
+fn has_lost_tables(directory: &Path) -> bool {
+    let keyspaces = fs::read_dir(directory.join(KEYSPACES)).into_iter().flatten().flatten();
+    keyspaces.map(|entry| entry.path()).any(|path| {
+        let files = fs::read_dir(&path).into_iter().flatten().flatten();
+        let has_version = files.map(|file| file.file_name()).any(|name| {
+            name.to_str().is_some_and(|name| {
+                name.strip_prefix('v').is_some_and(|number| number.parse::<u64>().is_ok())
+            })
+        });
+        has_version && !path.join("current").exists()
+    })
+}
+
 /// Opens the log. What is damaged must not bring the server down, whatever the engine below makes of it.
-fn attempt(directory: &Path) -> Result<Open, fjall::Error> {
+pub(super) fn attempt(directory: &Path) -> Result<Open, fjall::Error> {
+    if has_lost_tables(directory) {
+        return Err(std::io::Error::from(std::io::ErrorKind::InvalidData).into());
+    }
     std::panic::catch_unwind(|| Open::at(directory))
         .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::InvalidData).into()))
 }
@@ -61,6 +106,43 @@ fn bytes_cut(before: &[(PathBuf, u64)]) -> std::io::Result<u64> {
     Ok(cut)
 }
 
+/// What every log has and this one has not.
+pub(super) fn missing(directory: &Path) -> Vec<&'static str> {
+    let mut missing = Vec::new();
+    for name in [LOCK, KEYSPACES] {
+        if !directory.join(name).exists() {
+            missing.push(name);
+        }
+    }
+    if !fs::read(directory.join(VERSION)).is_ok_and(|found| found.starts_with(b"FJL")) {
+        missing.push(VERSION);
+    }
+    if journals(directory).is_ok_and(|journals| journals.is_empty()) {
+        missing.push(JOURNAL);
+    }
+    missing
+}
+
+/// Writes the journals again, byte for byte as they read, and waits until they are on the disk.
+pub(super) fn refresh(directory: &Path) -> std::io::Result<()> {
+    let mut block = vec![0; BLOCK_BYTES];
+    for (path, used) in used_bytes(directory)? {
+        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut at = 0;
+        while at < used {
+            let length = usize::try_from(used - at).unwrap_or(usize::MAX).min(BLOCK_BYTES);
+            let Some(part) = block.get_mut(..length) else { break };
+            file.seek(SeekFrom::Start(at))?;
+            file.read_exact(part)?;
+            file.seek(SeekFrom::Start(at))?;
+            file.write_all(part)?;
+            at = at.saturating_add(u64::try_from(length).unwrap_or(used));
+        }
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
 /// Where a log is made that is to replace the one in this directory.
 pub(super) fn rebuilt(directory: &Path) -> PathBuf {
     directory.with_extension("rebuilt")
@@ -68,8 +150,8 @@ pub(super) fn rebuilt(directory: &Path) -> PathBuf {
 
 /// Puts the log aside and the rebuilt one, which nobody has open, in its place. A crash in between is made good by
 /// the next start: at no time is there a moment at which an empty log would be taken for the whole.
-pub(super) fn replace(directory: &Path) -> std::io::Result<PathBuf> {
-    let aside = put_aside(directory)?;
+pub(super) fn replace(directory: &Path) -> std::io::Result<Option<PathBuf>> {
+    let aside = if directory.try_exists()? { Some(put_aside(directory)?) } else { None };
     fs::rename(rebuilt(directory), directory)?;
     sync_parent(directory)?;
     Ok(aside)
@@ -137,6 +219,15 @@ fn recover(aside: &Path, directory: &Path) -> Result<(Open, u64), fjall::Error> 
 
 /// The journals, oldest first, each with its bytes up to the last that is not zero: the rest is reserved room.
 fn used_bytes(directory: &Path) -> std::io::Result<Vec<(PathBuf, u64)>> {
+    let with_length = |path: PathBuf| {
+        let used = last_used_byte(&mut File::open(&path)?)?;
+        Ok((path, used))
+    };
+    journals(directory)?.into_iter().map(with_length).collect()
+}
+
+/// The journals, oldest first.
+pub(super) fn journals(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut journals = Vec::new();
     let files = match fs::read_dir(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(journals),
@@ -145,14 +236,13 @@ fn used_bytes(directory: &Path) -> std::io::Result<Vec<(PathBuf, u64)>> {
     for file in files {
         let path = file?.path();
         if path.extension().is_some_and(|extension| extension == "jnl") {
-            let used = last_used_byte(&mut File::open(&path)?)?;
-            journals.push((path, used));
+            journals.push(path);
         }
     }
-    let number = |path: &Path| -> u64 {
+    let number = |path: &PathBuf| -> u64 {
         path.file_stem().and_then(|stem| stem.to_str()?.parse().ok()).unwrap_or(0)
     };
-    journals.sort_by_key(|(path, _)| number(path));
+    journals.sort_by_key(number);
     Ok(journals)
 }
 
@@ -191,3 +281,9 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 const BLOCK_BYTES: usize = 64 << 10;
+/// What the engine below knows its own directories by, and where it keeps tables.
+const VERSION: &str = "version";
+const LOCK: &str = "lock";
+const KEYSPACES: &str = "keyspaces";
+const JOURNAL: &str = "the journal";
+const VERSION_BYTES: &[u8] = b"FJL\x03";

@@ -85,8 +85,10 @@ impl Judge {
         for number in self.unconfirmed.iter_mut().flat_map(std::mem::take) {
             if let Some(message) = self.messages.get_mut(&number) {
                 message.is_doubtful = true;
-                // It may be sent once more, by the rights of then.
-                message.is_muddled |= message.is_will;
+                if message.is_will {
+                    // It may be sent once more, by the rights of then.
+                    (message.is_muddled, message.forbidden) = (true, None);
+                }
             }
         }
         for kept in self.retained.values_mut().flatten().filter(|it| !it.is_confirmed) {
@@ -95,6 +97,20 @@ impl Judge {
         // Whoever has no rights any more loses what that takes when it is read from the disk.
         for shard in 0..self.setup.shards {
             self.tell_shard(shard, now);
+        }
+    }
+
+    /// The disk has lost all that it was given since `earlier`, although it had said that it is there: to whoever reads
+    /// it, that was all there ever was. Rights are kept elsewhere, and are those of now. A crash must follow.
+    pub fn fall_back(&mut self, earlier: Judge) {
+        let now = std::mem::replace(self, earlier);
+        // Numbers and times are not used again, and what was said of the broker stays said.
+        (self.serial, self.time, self.dropped) = (now.serial, now.time, now.dropped);
+        self.history = now.history;
+        self.violation = now.violation;
+        for person in 0..self.setup.people {
+            let rights = self.history.newest(person).clone();
+            self.withdraw(person, &rights);
         }
     }
 

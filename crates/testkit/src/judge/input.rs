@@ -216,13 +216,17 @@ impl Judge {
 
     fn take_publish(&mut self, who: (usize, usize), sent: &Sent, is_sure: bool) {
         let Some(session) = self.sessions.get(&who) else { return };
-        let (serial, shard) = (session.serial, session.shard);
+        let (serial, shard, is_muddled) = (session.serial, session.shard, session.is_muddled);
         let make = || Message::new(sent.clone(), who, serial, shard);
         let message = self.messages.entry(sent.number).or_insert_with(make);
         let is_there = message.taken > 0 && !message.is_doubtful && message.forbidden.is_none();
         if sent.qos == 2 && is_there {
-            // [MQTT-4.3.3-10] It is there already.
-            return;
+            if !is_muddled {
+                // [MQTT-4.3.3-10] It is there already.
+                return;
+            }
+            // Unless that was another session of its writer, which a crash has ended.
+            message.is_muddled = true;
         }
         message.is_doubtful |= !is_sure;
         self.publish(sent.number);

@@ -6,7 +6,7 @@ use super::input::{Hello, Taken, Wish};
 use crate::Version;
 
 /// One connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Line {
     pub(super) who: (usize, usize),
     /// The session it belongs to.

@@ -20,7 +20,7 @@ pub struct Sent {
 }
 
 /// What the judge knows of a message.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Message {
     pub(super) sent: Sent,
     /// Person and client.
@@ -52,7 +52,7 @@ pub(super) struct Message {
 }
 
 /// What one session may get of it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Expected {
     /// By a subscription of its own.
     pub(super) is_direct: bool,

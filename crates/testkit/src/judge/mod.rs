@@ -57,6 +57,8 @@ pub enum Check {
     Stuck,
     /// Something is left when all is over.
     Leftover,
+    /// Something is on disk that belongs to nothing.
+    Stray,
 }
 
 /// Something wrong.
@@ -84,7 +86,7 @@ pub struct Setup {
 }
 
 /// The judge.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Judge {
     setup: Setup,
     history: History,
@@ -108,7 +110,7 @@ pub struct Judge {
 }
 
 /// A message that is or was retained.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     number: u32,
     /// When another took its place, surely.
@@ -171,6 +173,12 @@ impl Judge {
 
     /// A person's rights are these from now on; no shard knows yet.
     pub fn change_rights(&mut self, person: usize, rights: Rights) {
+        self.withdraw(person, &rights);
+        self.history.change(person, rights);
+    }
+
+    /// What these rights do not allow is on its way out.
+    pub(super) fn withdraw(&mut self, person: usize, rights: &Rights) {
         for (who, session) in &mut self.sessions {
             if who.0 != person {
                 continue;
@@ -187,7 +195,6 @@ impl Judge {
             }
             session.is_maybe |= !rights.exists;
         }
-        self.history.change(person, rights);
     }
 
     /// A shard was told of all changes so far.

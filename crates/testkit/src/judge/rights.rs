@@ -48,7 +48,7 @@ impl Rights {
 }
 
 /// All versions of all rights.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct History {
     now: u64,
     people: Vec<Vec<(u64, Rights)>>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::matching::{matches, share};
 
 /// What is known of a session of one person and client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Session {
     /// Never used for another session.
     pub(super) serial: u64,

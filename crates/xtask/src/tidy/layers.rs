@@ -11,15 +11,16 @@ const LAYERS: &[(&str, u8)] = &[
     ("mqtt", 1),
     ("access", 1),
     ("broker", 2),
-    ("store", 3),
-    ("pki", 3),
-    ("admin", 4),
-    ("api", 5),
-    ("server", 6),
+    ("ledger", 3),
+    ("store", 4),
+    ("pki", 4),
+    ("admin", 5),
+    ("api", 6),
+    ("server", 7),
 ];
 
 /// The crates that do no I/O, read no clock, draw no randomness and spawn nothing.
-pub(crate) const PURE: &[&str] = &["topic", "mqtt", "access", "broker"];
+pub(crate) const PURE: &[&str] = &["topic", "mqtt", "access", "broker", "ledger"];
 
 /// What a pure crate may take from outside: data structures, locks and errors.
 const PURE_MAY_USE: &[&str] = &[

@@ -1,6 +1,6 @@
 //! From what the parts of the broker know to samples.
 
-use broker::{Census, Counters, Memory};
+use broker::{Census, Counters, Memory, Storage};
 
 use super::text::Samples;
 use super::{HANDSHAKE, LOGIN, SOCKET};
@@ -24,7 +24,7 @@ pub(super) fn samples(sources: &Sources, counters: &Counters, census: &Census) -
     put_traffic(&mut out, counters);
     put_rules(&mut out, counters);
     put_held(&mut out, sources, census);
-    put_state(&mut out, sources);
+    put_state(&mut out, sources, counters);
     let hashing = sources.admin.hashing();
     out.put("countersign_hashes_waiting", &[], hashing.waiting);
     out.put("countersign_hashes_total", &[], hashing.done);
@@ -133,12 +133,25 @@ fn put_held(out: &mut Samples, sources: &Sources, census: &Census) {
     }
 }
 
-fn put_state(out: &mut Samples, sources: &Sources) {
+fn put_state(out: &mut Samples, sources: &Sources, counters: &Counters) {
     let Some(journal) = &sources.journal else { return };
     let times = journal.commit_times();
     out.put("countersign_state_commits_total", &[], times.count);
     out.put_times("countersign_state_commit_seconds", &[], &times);
     out.put("countersign_state_failures_total", &[], journal.failures());
+    for (packet, count) in [
+        ("connect", sources.metrics.refused_for_storage()),
+        ("publish", counters.refused_publishes.storage),
+        ("subscribe", counters.storage_refused_subscriptions),
+    ] {
+        out.put("countersign_state_refusals_total", &[packet], count);
+    }
+    let failing = match sources.hub.storage() {
+        Storage::Working => 0,
+        Storage::Full => 1,
+        Storage::Failing => 2,
+    };
+    out.put("countersign_state_failing", &[], failing);
     out.put("countersign_state_waiting_bytes", &[], journal.waiting_bytes());
 }
 

@@ -79,6 +79,13 @@ impl Metrics {
         }
     }
 
+    /// CONNECT packets refused because their sessions could not be made durable.
+    pub(crate) fn refused_for_storage(&self) -> u64 {
+        let reasons = self.reasons.lock();
+        let count = |reason| reasons.get(&(CONNECTS_REFUSED, reason)).copied().unwrap_or(0);
+        count("storage").saturating_add(count("storage_full"))
+    }
+
     /// Some of the counts, as sums.
     pub(crate) fn counts(&self) -> Counts {
         let mut counts = Counts::default();

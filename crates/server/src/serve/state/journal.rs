@@ -12,11 +12,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use broker::{Hub, Record, ShardId, Storage};
+use ledger::Changes;
 use parking_lot::Mutex;
-use store::{Changes, StateLog};
+use store::StateLog;
 use tokio::sync::Notify;
 
-use super::record;
 use crate::serve::clock::Stopwatch;
 use crate::serve::histogram::{Histogram, Times};
 
@@ -80,7 +80,7 @@ impl Journal {
             changes: Changes::default(),
             written: Vec::new(),
             bytes: 0,
-            is_failing: false,
+            outage: None,
         };
         let thread =
             std::thread::Builder::new().name("state".into()).spawn(move || writer.run(&groups))?;
@@ -156,13 +156,14 @@ struct Writer {
     written: Vec<(ShardId, u64)>,
     /// Bytes of the records in `changes`.
     bytes: usize,
-    is_failing: bool,
+    /// What it cannot write for, and since when.
+    outage: Option<(Storage, Stopwatch)>,
 }
 
 impl Writer {
     fn run(mut self, groups: &Receiver<Group>) {
         loop {
-            let next = if self.is_failing {
+            let next = if self.outage.is_some() {
                 groups.recv_timeout(RETRY)
             } else {
                 groups.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -181,14 +182,14 @@ impl Writer {
             }
             self.commit();
             if is_last {
-                return;
+                return self.tell_unwritten();
             }
         }
     }
 
     fn take(&mut self, group: Group) {
         for record in &group.records {
-            record::put(record, &self.hub, &mut self.changes);
+            ledger::put(record, &self.hub, &mut self.changes);
         }
         self.bytes += group.bytes;
         self.written.push((group.shard, group.number));
@@ -198,14 +199,15 @@ impl Writer {
         // Most sessions' messages are acknowledged before they reach the disk: then there is nothing left to write.
         if !self.changes.is_empty() {
             let watch = Stopwatch::start();
-            if let Err(error) = self.log.commit(&mut self.changes) {
+            if let Err(error) = super::commit(&mut self.log, &mut self.changes) {
                 return self.failed(&error);
             }
             self.progress.commits.count(watch.elapsed());
         }
-        if std::mem::take(&mut self.is_failing) {
+        if let Some((_, since)) = self.outage.take() {
             self.hub.set_storage(Storage::Working);
             tracing::info!(
+                after_s = since.elapsed().as_secs(),
                 "the state of sessions is written again; nothing that was confirmed is lost"
             );
         }
@@ -219,17 +221,46 @@ impl Writer {
     }
 
     fn failed(&mut self, error: &store::StoreError) {
-        if !std::mem::replace(&mut self.is_failing, true) {
-            self.hub.set_storage(Storage::Failing);
-            tracing::error!(
-                %error,
-                "the state of sessions cannot be written: what needs that is refused with 0x97 until it can"
-            );
+        let storage = if error.is_full() { Storage::Full } else { Storage::Failing };
+        let former = self.outage.take();
+        // A line when it begins, and when it turns out to be something else.
+        if former.as_ref().is_none_or(|(known, _)| *known != storage) {
+            self.hub.set_storage(storage);
+            tell(storage, error);
         }
+        let since = former.map_or_else(Stopwatch::start, |(_, since)| since);
+        self.outage = Some((storage, since));
         self.progress.failures.fetch_add(1, Ordering::AcqRel);
         for progress in &self.progress.shards {
             progress.changed.notify_one();
         }
+    }
+
+    /// The server stops, and the disk still takes nothing.
+    fn tell_unwritten(&self) {
+        if self.outage.is_some() {
+            tracing::error!(
+                groups = self.written.len(),
+                bytes = self.bytes,
+                "the state of sessions cannot be written to the end: what is left was confirmed to nobody"
+            );
+        }
+    }
+}
+
+fn tell(storage: Storage, error: &store::StoreError) {
+    if storage == Storage::Full {
+        tracing::error!(
+            %error,
+            "the state of sessions cannot be written, for the disk is full: what needs that is refused with 0x97 until \
+             there is room; make some, and it goes on by itself"
+        );
+    } else {
+        tracing::error!(
+            %error,
+            "the state of sessions cannot be written: what needs that is refused with 0x83 until it can; look after the \
+             disk, and it goes on by itself"
+        );
     }
 }
 

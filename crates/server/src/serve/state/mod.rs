@@ -1,19 +1,15 @@
 //! The state of sessions on disk: read when the server starts, then written by one thread.
 //!
-//! `record.rs` says what lies under which key (docs/storage.md shows it byte by byte), `bytes.rs` how a field is written,
-//! `journal.rs` is the thread that writes.
+//! What lies under which key is the crate `ledger`'s, where it lies the crate `store`'s; `journal.rs` is the thread that writes.
 
-mod bytes;
 mod journal;
-mod record;
-#[cfg(test)]
-mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use broker::{Engine, Hub, Image, ShardId};
-use store::{Changes, Safety, StateLog};
+use ledger::Changes;
+use store::{Safety, StateLog};
 
 pub(crate) use journal::Journal;
 
@@ -54,8 +50,7 @@ impl State {
         let (mut image, unreadable) = read(&log).map_err(refuse)?;
         if unreadable > 0 {
             // What cannot be read cannot be removed either, and would be in the way for ever.
-            let (rebuilt, aside) = log.rebuild().map_err(refuse)?;
-            log = rebuilt;
+            let aside = log.rebuild().map_err(refuse)?.unwrap_or_default();
             tracing::error!(
                 put_aside = %aside.display(), unreadable,
                 "tables of the state of sessions are damaged: what can be read is kept, the damaged log is put aside"
@@ -66,9 +61,9 @@ impl State {
         // What was between two shards is settled before anything else can happen to it.
         let mut changes = Changes::default();
         for settled in image.settle().iter().chain(&image.restore_retained(hub, now)) {
-            record::put(settled, hub, &mut changes);
+            ledger::put(settled, hub, &mut changes);
         }
-        log.commit(&mut changes).map_err(refuse)?;
+        commit(&mut log, &mut changes).map_err(refuse)?;
         for engine in &mut engines {
             engine.restore(&mut image, now);
         }
@@ -80,7 +75,24 @@ impl State {
     }
 }
 
+/// Makes the changes durable. They stay if that fails, to be committed again.
+fn commit(log: &mut StateLog, changes: &mut Changes) -> Result<(), store::StoreError> {
+    let committed = log.commit(changes.removed_prefixes(), changes.entries());
+    match committed {
+        Ok(()) => changes.clear(),
+        Err(_) => changes.are_perhaps_there(),
+    }
+    committed
+}
+
 fn tell_damage(damage: &store::Damage) {
+    if !damage.missing.is_empty() {
+        tracing::error!(
+            missing = ?damage.missing,
+            "files of the state of sessions are missing: what was in them is lost; what else is there is kept. Restore \
+             the directory from a backup if you have one"
+        );
+    }
     if let Some(aside) = &damage.put_aside {
         tracing::error!(
             put_aside = %aside.display(), bytes_lost = damage.bytes_cut,
@@ -99,7 +111,7 @@ fn tell_damage(damage: &store::Damage) {
 fn read(log: &StateLog) -> Result<(Image, usize), store::StoreError> {
     let mut image = Image::default();
     let mut not_understood = 0;
-    let unreadable = log.read(|key, value| match record::read(key, value) {
+    let unreadable = log.read(|key, value| match ledger::read(key, value) {
         Some(record) => image.take(record),
         None => not_understood += 1,
     })?;

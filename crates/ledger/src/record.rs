@@ -10,15 +10,15 @@ use mqtt::{
     PacketId, ProtocolVersion, Qos, RetainHandling, SubscribeOptions, Timestamp, Will,
     WillProperties,
 };
-use store::Changes;
 use topic::{SubscriptionFilter, TopicName};
 use uuid::Uuid;
 
-use super::bytes::{Input, Output};
+use crate::bytes::{Input, Output};
+use crate::changes::Changes;
 
 /// Notes what a record changes. What is retained is asked of the hub: shards may report changes of one topic in another order
 /// than they made them.
-pub(super) fn put(record: &Record, hub: &Hub, changes: &mut Changes) {
+pub fn put(record: &Record, hub: &Hub, changes: &mut Changes) {
     match record {
         Record::SessionRemove(key) => changes.remove_all(session_key(key)),
         Record::SubscriptionRemove { key, filter } => changes.remove(subscription_key(key, filter)),
@@ -185,7 +185,8 @@ fn way_key(way: Way) -> Vec<u8> {
 }
 
 /// The record that an entry is; `None` if it makes no sense.
-pub(super) fn read(key: &[u8], value: &[u8]) -> Option<Record> {
+#[must_use]
+pub fn read(key: &[u8], value: &[u8]) -> Option<Record> {
     let (mut key, mut value) = (Input(key), Input(value));
     let area = key.byte()?;
     let version = value.byte()?;

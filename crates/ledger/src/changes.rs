@@ -71,28 +71,27 @@ impl Changes {
         self.keys.is_empty() && self.prefixes.is_empty()
     }
 
-    pub(super) fn take_prefixes(&mut self) -> BTreeSet<Vec<u8>> {
-        std::mem::take(&mut self.prefixes)
+    /// What the keys begin with that are to go, but for those among [`Changes::entries`].
+    pub fn removed_prefixes(&self) -> impl Iterator<Item = &[u8]> {
+        self.prefixes.iter().map(Vec::as_slice)
     }
 
-    pub(super) fn remove_unless_put(&mut self, key: Vec<u8>) {
-        self.keys.entry(key).or_insert(Change::Remove);
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    /// Each key that changes, in their order, with its new value; `None`: it is to go.
+    pub fn entries(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.keys.iter().map(|(key, change)| match change {
             Change::Put(value) | Change::PutNew(value) => (key.as_slice(), Some(value.as_slice())),
             Change::Remove => (key.as_slice(), None),
         })
     }
 
-    pub(super) fn clear(&mut self) {
+    /// All of it is durable.
+    pub fn clear(&mut self) {
         self.keys.clear();
         self.prefixes.clear();
     }
 
     /// A commit failed: nothing is surely not on disk any more.
-    pub(super) fn are_perhaps_there(&mut self) {
+    pub fn are_perhaps_there(&mut self) {
         for change in self.keys.values_mut() {
             if let Change::PutNew(value) = change {
                 *change = Change::Put(std::mem::take(value));

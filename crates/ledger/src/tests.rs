@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use access::{AuthMethod, Policy, ProvenMethods, UserId, UserName};
@@ -7,11 +8,10 @@ use broker::{
     StoredMessage, Way,
 };
 use mqtt::{PacketId, ProtocolVersion, Qos, RetainHandling, SubscribeOptions, Timestamp};
-use store::{Changes, Safety, StateLog};
 use topic::{SubscriptionFilter, TopicName};
 use uuid::Uuid;
 
-use super::record;
+use super::{Changes, put, read};
 
 fn hub() -> Arc<Hub> {
     Hub::new(Arc::new(ArcSwap::from_pointee(Policy::empty())), 1, Limits::default(), 1)
@@ -89,18 +89,32 @@ fn samples() -> Vec<Record> {
     ]
 }
 
-fn entries(records: &[Record]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let directory = tempfile::tempdir().unwrap();
-    let (mut log, _) = StateLog::open(&directory.path().join("state"), Safety::Buffered).unwrap();
-    let mut changes = Changes::default();
-    let hub = hub();
-    for one in records {
-        record::put(one, &hub, &mut changes);
+/// What is on a disk.
+#[derive(Default)]
+struct Disk(BTreeMap<Vec<u8>, Vec<u8>>);
+
+impl Disk {
+    fn commit(&mut self, changes: &mut Changes) {
+        for prefix in changes.removed_prefixes() {
+            self.0.retain(|key, _| !key.starts_with(prefix));
+        }
+        for (key, value) in changes.entries() {
+            match value {
+                Some(value) => self.0.insert(key.to_vec(), value.to_vec()),
+                None => self.0.remove(key),
+            };
+        }
+        changes.clear();
     }
-    log.commit(&mut changes).unwrap();
-    let mut entries = Vec::new();
-    log.read(|key, value| entries.push((key.to_vec(), value.to_vec()))).unwrap();
-    entries
+}
+
+fn entries(records: &[Record]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let (mut disk, mut changes, hub) = (Disk::default(), Changes::default(), hub());
+    for one in records {
+        put(one, &hub, &mut changes);
+    }
+    disk.commit(&mut changes);
+    disk.0.into_iter().collect()
 }
 
 #[test]
@@ -108,8 +122,8 @@ fn every_record_is_read_as_it_was_written() {
     for sample in samples() {
         let entries = entries(std::slice::from_ref(&sample));
         let [(key, value)] = &entries[..] else { panic!("one entry for {sample:?}") };
-        let read = record::read(key, value).expect("a whole entry");
-        assert_eq!(format!("{read:?}"), format!("{sample:?}"));
+        let it = read(key, value).expect("a whole entry");
+        assert_eq!(format!("{it:?}"), format!("{sample:?}"));
     }
 }
 
@@ -117,13 +131,13 @@ fn every_record_is_read_as_it_was_written() {
 fn an_entry_that_is_cut_short_or_too_long_is_not_understood() {
     for (key, value) in entries(&samples()) {
         for length in 0..value.len() {
-            assert!(record::read(&key, &value[..length]).is_none());
+            assert!(read(&key, &value[..length]).is_none());
         }
         let longer = [&value[..], &[0]].concat();
-        assert!(record::read(&key, &longer).is_none());
+        assert!(read(&key, &longer).is_none());
         let mut newer = value.clone();
         newer[0] = 3;
-        assert!(record::read(&key, &newer).is_none());
+        assert!(read(&key, &newer).is_none());
     }
 }
 
@@ -132,8 +146,7 @@ fn a_session_of_an_older_broker_is_read_without_what_that_did_not_keep() {
     let [(key, mut value)] = entries(&samples()[..1]).try_into().expect("one entry");
     value[0] = 1;
     value.pop();
-    let Some(Record::SessionPut { expiry_s: 3600, clean_start, methods, .. }) =
-        record::read(&key, &value)
+    let Some(Record::SessionPut { expiry_s: 3600, clean_start, methods, .. }) = read(&key, &value)
     else {
         panic!("not understood")
     };
@@ -147,4 +160,66 @@ fn a_session_that_is_removed_takes_all_its_entries_and_no_other_sessions() {
     records.extend([other, Record::SessionRemove(key("c"))]);
     let left = entries(&records);
     assert_eq!(left.len(), 3, "of `d`, of `cc`, and the one between the shards");
+}
+
+#[test]
+fn what_is_put_and_removed_before_the_commit_never_reaches_the_disk() {
+    let mut changes = Changes::default();
+    changes.put_new(b"a".to_vec(), b"1".to_vec());
+    changes.remove(b"a".to_vec());
+    assert!(changes.is_empty());
+}
+
+#[test]
+fn after_a_failed_commit_whatever_may_be_there_is_removed_all_the_same() {
+    let (mut disk, mut changes) = (Disk::default(), Changes::default());
+    changes.put_new(b"a".to_vec(), b"1".to_vec());
+    // The disk said no and took it nevertheless.
+    disk.0.insert(b"a".to_vec(), b"1".to_vec());
+    changes.are_perhaps_there();
+    changes.remove(b"a".to_vec());
+    disk.commit(&mut changes);
+    assert!(disk.0.is_empty(), "{:?}", disk.0);
+}
+
+#[test]
+fn a_session_that_ends_and_begins_again_in_one_commit_has_nothing_of_its_former_life() {
+    let (mut disk, mut changes, hub) = (Disk::default(), Changes::default(), hub());
+    let samples = samples();
+    let mut write = |records: &[&Record], disk: &mut Disk| {
+        records.iter().for_each(|one| put(one, &hub, &mut changes));
+        disk.commit(&mut changes);
+    };
+    write(&samples.iter().collect::<Vec<_>>(), &mut disk);
+    let before = disk.0.len();
+    let (header, received) = (&samples[0], &samples[5]);
+    write(&[received, &Record::SessionRemove(key("c")), header, received], &mut disk);
+    let of_it = |key: &&Vec<u8>| key.starts_with(b"S") && key.ends_with(b"h");
+    assert_eq!(disk.0.keys().filter(of_it).count(), 1);
+    assert_eq!(disk.0.len(), before - 4, "subscription, message, exchange and will are gone");
+}
+
+#[test]
+fn no_bytes_make_a_reader_panic_and_what_is_read_means_the_same_when_written_again() {
+    let all = entries(&samples());
+    let mut understood = 0;
+    for (key, value) in &all {
+        for at in 0..key.len() + value.len() {
+            for bit in 0..8 {
+                let (mut key, mut value) = (key.clone(), value.clone());
+                match at.checked_sub(key.len()) {
+                    None => key[at] ^= 1 << bit,
+                    Some(at) => value[at] ^= 1 << bit,
+                }
+                let Some(record) = read(&key, &value) else { continue };
+                understood += 1;
+                let [(key, value)] = &entries(std::slice::from_ref(&record))[..] else {
+                    panic!("one entry for {record:?}")
+                };
+                let again = read(key, value).expect("it was written");
+                assert_eq!(format!("{again:?}"), format!("{record:?}"));
+            }
+        }
+    }
+    assert!(understood > 100, "{understood}");
 }

@@ -1,0 +1,131 @@
+//! The disk that holds the state log: what is committed is there as a whole or not at all, unless it is told to fail, to tear,
+//! or to lie.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use broker::{Hub, Image, Record};
+use ledger::Changes;
+use testkit::judge::Judge;
+
+/// Keys and values.
+pub(crate) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A disk.
+#[derive(Default)]
+pub(crate) struct Disk {
+    entries: Entries,
+    /// Of a disk that lies: what was on it before each of its last commits, and what the judge knew then.
+    before: VecDeque<(Entries, Judge)>,
+    /// It says no to every commit.
+    pub(crate) is_failing: bool,
+    /// It says that a commit is durable when it is not yet.
+    pub(crate) is_lying: bool,
+}
+
+/// What a broken disk does with a commit to which it says no, or in the middle of which the power goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// None of it is there.
+    Nothing,
+    /// All of it is there, though nobody was told.
+    Everything,
+    /// A part of it is there, which the log's checksums make impossible: for a mutation.
+    Half,
+}
+
+impl Disk {
+    /// Makes the changes, as the store does.
+    pub(crate) fn write(&mut self, changes: &Changes, fate: Fate) {
+        if fate == Fate::Nothing {
+            return;
+        }
+        for prefix in changes.removed_prefixes() {
+            self.entries.retain(|key, _| !key.starts_with(prefix));
+        }
+        let torn = if fate == Fate::Half { changes.entries().count() / 2 } else { 0 };
+        for (key, value) in changes.entries().skip(torn) {
+            match value {
+                Some(value) => self.entries.insert(key.to_vec(), value.to_vec()),
+                None => self.entries.remove(key),
+            };
+        }
+    }
+
+    /// Notes how it is now, before a commit that it might forget.
+    pub(crate) fn note(&mut self, judge: &Judge) {
+        if self.is_lying {
+            self.before.push_back((self.entries.clone(), judge.clone()));
+            if self.before.len() > FORGOTTEN_MAX {
+                self.before.pop_front();
+            }
+        }
+    }
+
+    /// How many commits it could forget.
+    pub(crate) fn forgettable(&self) -> usize {
+        self.before.len()
+    }
+
+    /// Forgets the last commits. Gives what the judge knew when the last one was made that is left.
+    pub(crate) fn forget(&mut self, commits: usize) -> Option<Judge> {
+        let at = self.before.len().checked_sub(commits)?;
+        let (entries, judge) = self.before.drain(at..).next()?;
+        self.entries = entries;
+        Some(judge)
+    }
+
+    /// What was written is on it for good.
+    pub(crate) fn settle(&mut self) {
+        self.before.clear();
+    }
+
+    /// What a broker reads that starts from it.
+    pub(crate) fn read(&self) -> Image {
+        let mut image = Image::default();
+        for (key, value) in &self.entries {
+            image.take(ledger::read(key, value).expect("it was written by this broker"));
+        }
+        image
+    }
+
+    /// Entries of a session without the session itself, or anything else that makes no sense: looked at byte by byte, as
+    /// `docs/storage.md` has them.
+    pub(crate) fn nonsense(&self) -> Option<String> {
+        let is_stray = |key: &[u8]| {
+            let length = key.get(17..21).and_then(|it| it.try_into().ok()).map(u32::from_be_bytes);
+            let end = 21 + usize::try_from(length.unwrap_or(0)).unwrap_or(0);
+            let session = [key.get(..end).unwrap_or_default(), b"h"].concat();
+            key.first() == Some(&b'S') && !self.entries.contains_key(&session)
+        };
+        let stray = self.entries.keys().find(|key| is_stray(key))?;
+        Some(format!("{:?} belongs to no session", String::from_utf8_lossy(stray)))
+    }
+
+    /// Any entry.
+    pub(crate) fn any(&self) -> Option<String> {
+        let (key, _) = self.entries.first_key_value()?;
+        Some(format!("{} entries, `{}`", self.entries.len(), key.escape_ascii()))
+    }
+}
+
+/// The thread that writes, as the server has it: what could not be written is written again, together with what came since.
+#[derive(Default)]
+pub(crate) struct Writer {
+    pub(crate) changes: Changes,
+    /// Groups in `changes`: shard and number.
+    pub(crate) groups: Vec<(usize, u64)>,
+    /// The last commit failed.
+    pub(crate) has_failed: bool,
+}
+
+impl Writer {
+    pub(crate) fn take(&mut self, shard: usize, number: u64, records: &[Record], hub: &Hub) {
+        for record in records {
+            ledger::put(record, hub, &mut self.changes);
+        }
+        self.groups.push((shard, number));
+    }
+}
+
+/// Commits that a lying disk forgets at most.
+const FORGOTTEN_MAX: usize = 6;

@@ -1,0 +1,222 @@
+//! What a disk can do to a log: each of its files lost, cut off or changed, before a start and while it is in use.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Damage, Safety, StateLog};
+
+fn put(log: &mut StateLog, keys: impl IntoIterator<Item = String>) {
+    let keys: Vec<_> = keys.into_iter().collect();
+    let values: Vec<_> = keys.iter().map(|key| format!("{key}: {}", "x".repeat(40))).collect();
+    let entries =
+        keys.iter().zip(&values).map(|(key, value)| (key.as_bytes(), Some(value.as_bytes())));
+    log.commit([], entries).unwrap();
+}
+
+/// The keys that are there, and how many entries cannot be read. What is there must be as it was written.
+fn keys(log: &StateLog) -> (BTreeSet<String>, usize) {
+    let mut keys = BTreeSet::new();
+    let unreadable = log.read(|key, value| {
+        let key = String::from_utf8(key.to_vec()).expect("a key that was written");
+        assert_eq!(value, format!("{key}: {}", "x".repeat(40)).as_bytes(), "a changed value");
+        keys.insert(key);
+    });
+    (keys, unreadable.unwrap())
+}
+
+/// A log with tables of two generations and a journal, closed, without reserved room.
+fn written(directory: &Path) -> BTreeSet<String> {
+    let (mut log, _) = StateLog::open(directory, Safety::Synced).unwrap();
+    for part in ["a", "b", "c"] {
+        put(&mut log, (0..20).map(|number| format!("{part}{number}")));
+        if part < "c" {
+            log.open.as_ref().unwrap().entries.rotate_memtable_and_wait().unwrap();
+        }
+    }
+    put(&mut log, ["d".to_owned()]);
+    let (all, 0) = keys(&log) else { panic!("all of it can be read") };
+    drop(log);
+    for journal in super::salvage::journals(directory).unwrap() {
+        let mut bytes = fs::read(&journal).unwrap();
+        bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1));
+        fs::write(&journal, bytes).unwrap();
+    }
+    all
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    for file in files(from) {
+        let target = to.join(file.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(file, target).unwrap();
+    }
+}
+
+/// What becomes of a file.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Lost,
+    Empty,
+    Half,
+    /// A bit is changed at this part of a hundred of its length.
+    Bit(usize),
+}
+
+impl Fault {
+    fn strike(self, file: &Path) {
+        let mut bytes = fs::read(file).unwrap();
+        let length = bytes.len();
+        match self {
+            Fault::Lost => return fs::remove_file(file).unwrap(),
+            Fault::Empty => bytes.clear(),
+            Fault::Half => bytes.truncate(length / 2),
+            Fault::Bit(part) if length > 0 => bytes[(length - 1) * part / 100] ^= 4,
+            Fault::Bit(_) => {}
+        }
+        fs::write(file, bytes).unwrap();
+    }
+}
+
+#[test]
+fn whatever_file_is_lost_or_changed_the_log_opens_tells_what_is_gone_and_keeps_the_rest() {
+    let template = tempfile::tempdir().unwrap();
+    let all = written(template.path());
+    let faults =
+        [Fault::Lost, Fault::Empty, Fault::Half, Fault::Bit(0), Fault::Bit(50), Fault::Bit(100)];
+    for file in files(template.path()) {
+        let name = file.strip_prefix(template.path()).unwrap();
+        for fault in faults {
+            let directory = tempfile::tempdir().unwrap();
+            let state = directory.path().join("state");
+            copy(template.path(), &state);
+            fault.strike(&state.join(name));
+            check(&state, &all, &format!("{} {fault:?}", name.display()));
+        }
+    }
+}
+
+fn check(state: &Path, all: &BTreeSet<String>, what: &str) {
+    let (mut log, damage) = match StateLog::open(state, Safety::Synced) {
+        Ok(opened) => opened,
+        Err(error) => {
+            // The one thing that cannot be told from a log of another broker.
+            assert!(error.to_string().contains("another version"), "{what}: {error}");
+            return assert!(what.starts_with("version Bit"), "{what}: {error}");
+        }
+    };
+    let (left, unreadable) = keys(&log);
+    assert!(left.is_subset(all), "{what}: {left:?}");
+    // A journal that ends where a group does, be it the first, looks like one that never had more.
+    let is_told = damage != Damage::default() || unreadable > 0 || what == "0.jnl Empty";
+    assert!(left.len() == all.len() || is_told, "{what}: {} are left", left.len());
+    if unreadable > 0 {
+        assert!(log.rebuild().unwrap().is_some(), "{what}");
+    }
+    put(&mut log, ["new".to_owned()]);
+    drop(log);
+    let (log, damage) = StateLog::open(state, Safety::Synced).unwrap();
+    assert_eq!(damage, Damage::default(), "{what}: all is well again");
+    let (now, unreadable) = keys(&log);
+    assert!(unreadable == 0 && now.len() == left.len() + 1 && left.is_subset(&now), "{what}");
+}
+
+#[test]
+fn files_that_the_log_can_do_without_cost_nothing() {
+    for (file, fault) in
+        [("lock", Fault::Lost), ("version", Fault::Lost), ("version", Fault::Empty)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        let all = written(&state);
+        fault.strike(&state.join(file));
+        let (log, damage) = StateLog::open(&state, Safety::Synced).unwrap();
+        assert_eq!(damage.missing, [file]);
+        assert_eq!(keys(&log), (all, 0));
+    }
+}
+
+/// Does this to a log in use, and commits; whether that is confirmed or not, what was before is there, and what was
+/// confirmed.
+fn check_in_use(strike: impl Fn(&Path), has_tables: bool, is_taken: bool) {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let mut all = if has_tables { written(&state) } else { BTreeSet::new() };
+    let (mut log, _) = StateLog::open(&state, Safety::Synced).unwrap();
+    put(&mut log, ["z".to_owned()]);
+    all.insert("z".to_owned());
+    strike(&state);
+    let committed = log.commit([], [(&b"new"[..], Some("new: ".as_bytes()))]);
+    assert_eq!(committed.is_ok(), is_taken, "{committed:?}");
+    if let Err(error) = committed {
+        assert!(error.to_string().contains("removed or replaced"), "{error}");
+        return;
+    }
+    log.commit([], [(&b"new"[..], None)]).unwrap();
+    put(&mut log, ["e".to_owned()]);
+    all.insert("e".to_owned());
+    drop(log);
+    let (log, damage) = StateLog::open(&state, Safety::Synced).unwrap();
+    assert_eq!(damage, Damage::default());
+    assert_eq!(keys(&log), (all, 0));
+}
+
+#[test]
+fn a_log_whose_files_are_taken_away_in_use_is_written_anew_or_confirms_nothing_more() {
+    let remove = |state: &Path| fs::remove_dir_all(state).unwrap();
+    let replace = |state: &Path| {
+        fs::remove_dir_all(state).unwrap();
+        let (mut other, _) = StateLog::open(state, Safety::Synced).unwrap();
+        put(&mut other, ["of somebody else".to_owned()]);
+    };
+    let lose_journals = |state: &Path| {
+        for journal in super::salvage::journals(state).unwrap() {
+            fs::remove_file(journal).unwrap();
+        }
+    };
+    check_in_use(remove, false, true);
+    check_in_use(replace, false, true);
+    check_in_use(lose_journals, false, true);
+    check_in_use(lose_journals, true, true);
+    // Tables are opened when they are read: what was in them is gone with them.
+    check_in_use(remove, true, false);
+}
+
+#[test]
+fn after_a_failure_a_log_that_is_not_there_any_more_is_not_made_anew_and_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let _all = written(&state);
+    let (mut log, _) = StateLog::open(&state, Safety::Synced).unwrap();
+    log.open = None;
+    fs::remove_dir_all(&state).unwrap();
+    let error = log.commit([], [(&b"a"[..], None)]).unwrap_err();
+    assert!(error.to_string().contains("removed or replaced"), "{error}");
+    assert!(!state.exists());
+}
+
+#[test]
+fn a_log_that_failed_goes_on_with_all_it_had_when_it_is_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let mut all = written(&state);
+    let (mut log, _) = StateLog::open(&state, Safety::Synced).unwrap();
+    put(&mut log, ["e".to_owned()]);
+    log.open = None;
+    put(&mut log, ["f".to_owned()]);
+    all.extend(["e".to_owned(), "f".to_owned()]);
+    assert_eq!(keys(&log), (all.clone(), 0));
+    drop(log);
+    let (log, damage) = StateLog::open(&state, Safety::Synced).unwrap();
+    assert_eq!((keys(&log), damage), ((all, 0), Damage::default()));
+}

@@ -26,8 +26,9 @@ use crate::identity::{
 use crate::limits::{Limits, PayloadFormat};
 use crate::memory::{MEMORY, Memory};
 use crate::outbox::Outbox;
+use crate::queue::Queue;
 use crate::report::{DisconnectCause, Report};
-use crate::session::{Queue, Session};
+use crate::session::Session;
 use crate::timers::Timer;
 
 /// What a proven client asks for.

@@ -29,6 +29,8 @@ pub struct Hub {
     hash_seed: u64,
     connections: AtomicUsize,
     will_bytes: AtomicUsize,
+    /// Shared with every queue that has a part in it.
+    queue_disk_bytes: Arc<AtomicUsize>,
     is_storage_failing: AtomicBool,
     /// Either storage or memory is not what it should be.
     is_strained: AtomicBool,
@@ -95,6 +97,7 @@ impl Hub {
             hash_seed,
             connections: AtomicUsize::new(0),
             will_bytes: AtomicUsize::new(0),
+            queue_disk_bytes: Arc::new(AtomicUsize::new(0)),
             is_storage_failing: AtomicBool::new(false),
             is_strained: AtomicBool::new(false),
             memory: MemoryGauge::default(),
@@ -131,6 +134,16 @@ impl Hub {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all queues that are on disk only, or will be with the next commit.
+    #[must_use]
+    pub fn queue_disk_bytes(&self) -> usize {
+        self.queue_disk_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn queue_disk_share(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.queue_disk_bytes)
     }
 
     /// Says whether records can be made durable. While not, what needs that is refused with 0x97.

@@ -47,6 +47,12 @@ pub enum StoreError {
         /// What was wrong.
         reason: String,
     },
+    /// Entries of the state log cannot be read for the time being.
+    #[error("cannot read the state log now: {reason}")]
+    Unavailable {
+        /// What was wrong.
+        reason: String,
+    },
     /// The database refused.
     #[error("cannot {doing} the database: {source}")]
     Database {

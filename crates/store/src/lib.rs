@@ -38,5 +38,5 @@ pub use registry::{
     RegistryChange, RegistryOrigin, RegistryPassword, RegistryRecord, RegistryState,
 };
 pub use secret::PasswordHash;
-pub use state::{Changes, Damage, Safety, StateLog};
+pub use state::{Changes, Damage, Safety, StateLog, StateReader};
 pub use token::{TokenChange, TokenRecord};

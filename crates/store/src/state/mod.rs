@@ -5,6 +5,7 @@
 //! committed again, as often as it takes.
 
 mod changes;
+mod reader;
 mod salvage;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 pub use changes::Changes;
+pub use reader::StateReader;
 
 use crate::StoreError;
 
@@ -32,6 +34,8 @@ pub struct StateLog {
     safety: Safety,
     /// `None` after a failure, until it opens again.
     open: Option<Open>,
+    /// For those who read meanwhile.
+    entries: reader::Shared,
 }
 
 struct Open {
@@ -56,8 +60,16 @@ impl StateLog {
     /// Another process has it open, or the directory cannot be used.
     pub fn open(directory: &Path, safety: Safety) -> Result<(StateLog, Damage), StoreError> {
         let (open, damage) = salvage::open(directory)?;
-        let log = StateLog { directory: directory.to_path_buf(), safety, open: Some(open) };
+        let (directory, entries) = (directory.to_path_buf(), reader::Shared::default());
+        let mut log = StateLog { directory, safety, open: None, entries };
+        log.set_open(Some(open));
         Ok((log, damage))
+    }
+
+    /// Reads while this one writes.
+    #[must_use]
+    pub fn reader(&self) -> StateReader {
+        StateReader { entries: reader::Shared::clone(&self.entries) }
     }
 
     /// Gives every entry to `f`, in the order of the keys. Returns how many could not be read.
@@ -91,9 +103,10 @@ impl StateLog {
         copy.commit(&mut changes)?;
         // Neither is open while they change places.
         drop(copy);
-        self.open = None;
+        self.set_open(None);
         let aside = salvage::replace(&directory).map_err(unusable)?;
-        self.open = Some(Open::at(&directory).map_err(|error| self.failed("open", error))?);
+        let open = Open::at(&directory).map_err(|error| self.failed("open", error))?;
+        self.set_open(Some(open));
         Ok((self, aside))
     }
 
@@ -104,7 +117,7 @@ impl StateLog {
     pub fn commit(&mut self, changes: &mut Changes) -> Result<(), StoreError> {
         if self.open.is_none() {
             let reopened = Open::at(&self.directory).map_err(|error| self.failed("open", error))?;
-            self.open = Some(reopened);
+            self.set_open(Some(reopened));
         }
         let Some(open) = &self.open else { return Ok(()) };
         match open.commit(changes, self.safety) {
@@ -115,15 +128,27 @@ impl StateLog {
             Err(error) => {
                 // A log that failed once takes nothing more until it is opened anew and has read what is there. Some
                 // of the group may be there.
-                self.open = None;
+                self.set_open(None);
                 changes.are_perhaps_there();
                 Err(self.failed("write", error))
             }
         }
     }
 
+    /// Readers have to be rid of a log before it can be opened anew.
+    fn set_open(&mut self, open: Option<Open>) {
+        *self.entries.lock() = open.as_ref().map(|it| it.entries.clone());
+        self.open = open;
+    }
+
     fn failed(&self, doing: &'static str, error: fjall::Error) -> StoreError {
         StoreError::State { doing, path: self.directory.clone(), reason: error.to_string() }
+    }
+}
+
+impl Drop for StateLog {
+    fn drop(&mut self) {
+        self.set_open(None);
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod bytes;
 mod journal;
+mod reader;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
-use broker::{Engine, Hub, Image, ShardId};
+use broker::{Engine, Hub, Image, Limits, ShardId};
 use store::{Changes, Safety, StateLog};
 
 pub(crate) use journal::Journal;
@@ -51,7 +52,7 @@ impl State {
         let (mut log, damage) =
             StateLog::open(&data_dir.join(DIRECTORY), safety).map_err(refuse)?;
         tell_damage(&damage);
-        let (mut image, unreadable) = read(&log).map_err(refuse)?;
+        let (mut image, unreadable) = read(&log, hub.limits()).map_err(refuse)?;
         if unreadable > 0 {
             // What cannot be read cannot be removed either, and would be in the way for ever.
             let (rebuilt, aside) = log.rebuild().map_err(refuse)?;
@@ -96,12 +97,21 @@ fn tell_damage(damage: &store::Damage) {
 }
 
 /// What is on the disk, and how much of it cannot be read at all.
-fn read(log: &StateLog) -> Result<(Image, usize), store::StoreError> {
+///
+/// Of a long queue only the head is taken into memory, and of the rest where it lies.
+fn read(log: &StateLog, limits: &Limits) -> Result<(Image, usize), store::StoreError> {
     let mut image = Image::default();
     let mut not_understood = 0;
-    let unreadable = log.read(|key, value| match record::read(key, value) {
-        Some(record) => image.take(record),
-        None => not_understood += 1,
+    let unreadable = log.read(|key, value| {
+        let behind = record::message_place(key)
+            .filter(|(session, sequence)| !image.wants(session, *sequence, limits));
+        let taken = match behind {
+            Some((session, sequence)) => {
+                record::message_size(value).map(|size| image.take_behind(session, sequence, size))
+            }
+            None => record::read(key, value).map(|record| image.take(record)),
+        };
+        not_understood += usize::from(taken.is_none());
     })?;
     if not_understood > 0 {
         tracing::error!(

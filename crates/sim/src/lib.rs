@@ -13,6 +13,7 @@
 
 mod choices;
 mod client;
+mod disk;
 mod finish;
 mod link;
 mod mischief;

@@ -1,8 +1,10 @@
 //! A run: one step after the other, each drawn, until the steps are used up.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use broker::{ConnectionId, DeniedPublish, Persistence};
+use access::UserId;
+use broker::{ConnectionId, DeniedPublish, Persistence, StoredDelivery};
 use testkit::Version;
 use testkit::judge::{Check, Judge, Rights, Setup};
 
@@ -32,6 +34,8 @@ pub(crate) struct Sim {
     pub(crate) epochs: Vec<u64>,
     pub(crate) mutation: Option<Mutation>,
     pub(crate) crashes: usize,
+    /// What was last read for a session, for a mutation.
+    fetched_before: BTreeMap<(UserId, Arc<str>), Vec<(u64, StoredDelivery)>>,
 }
 
 impl Sim {
@@ -68,6 +72,7 @@ impl Sim {
             epochs: vec![1; PEOPLE],
             mutation,
             crashes: 0,
+            fetched_before: BTreeMap::new(),
         };
         for person in 0..PEOPLE {
             sim.set_rights(person, all_rights());
@@ -75,6 +80,7 @@ impl Sim {
         for shard in 0..shards {
             sim.tell_rights(shard);
         }
+        sim.world.note_first_policy();
         sim
     }
 
@@ -117,6 +123,8 @@ impl Sim {
             (6, true),
             (1, true),
             (1, true),
+            (30, !self.world.fetches.is_empty()),
+            (30, !self.world.fetched.is_empty()),
         ];
         let weights = possible.map(|(weight, is_possible)| if is_possible { weight } else { 0 });
         match self.choices.weighted(&weights) {
@@ -132,7 +140,9 @@ impl Sim {
             9 => self.step_fault(),
             10 => self.step_rights(),
             11 => self.step_crash(),
-            _ => self.step_storage(),
+            12 => self.step_storage(),
+            13 => self.step_fetch(),
+            _ => self.step_fetched(),
         }
         self.check_limits();
     }
@@ -199,6 +209,54 @@ impl Sim {
         self.trace.note(format!("shard {shard} learns of commit {number}"));
         self.world.engines[shard].committed(number);
         self.pump(shard);
+    }
+
+    fn step_fetch(&mut self) {
+        let index = self.choices.below(self.world.fetches.len());
+        let answers = !self.world.is_disk_failing && !self.choices.chance(1, 20);
+        self.read_disk(index, answers);
+    }
+
+    /// The disk is read for one of the shards that want it.
+    pub(crate) fn read_disk(&mut self, index: usize, answers: bool) {
+        let Some((shard, fetch)) = self.world.fetches.get(index) else { return };
+        self.trace.note(format!("disk is read for shard {shard}, {answers}: {fetch:?}"));
+        let loses = self.is_mutated(Mutation::LoseFetched, 3);
+        let swaps = self.is_mutated(Mutation::SwapFetched, 2);
+        let is_stale = self.is_mutated(Mutation::StaleFetched, 2);
+        let before = &mut self.fetched_before;
+        self.world.read_disk(index, answers, |fetch, messages| {
+            let name = (fetch.key().user, Arc::clone(&fetch.key().client_id));
+            if let Some(before) = before.get(&name).filter(|_| is_stale) {
+                for ((_, now), (_, then)) in messages.iter_mut().zip(before) {
+                    *now = broker::StoredDelivery::clone(then);
+                }
+            }
+            before.insert(name, messages.clone());
+            if loses {
+                messages.pop();
+            }
+            if swaps && messages.len() > 1 {
+                let first = messages[0].1.clone();
+                messages[0].1 = std::mem::replace(&mut messages[1].1, first);
+            }
+        });
+    }
+
+    fn step_fetched(&mut self) {
+        let index = self.choices.below(self.world.fetched.len());
+        self.take_fetched(index);
+    }
+
+    /// What was read comes to the shard that wanted it.
+    pub(crate) fn take_fetched(&mut self, index: usize) {
+        let is_early = self.is_mutated(Mutation::JudgeFetchedEarly, 2);
+        let shard = self.world.take_fetched(index, is_early);
+        self.trace.note(format!("shard {shard} gets what was read"));
+        self.pump(shard);
+        if self.world.unreadable() > 0 {
+            self.judge.accuse(Check::Lost, "it was not found on disk".to_owned());
+        }
     }
 
     fn step_time(&mut self) {

@@ -33,6 +33,10 @@ pub(crate) fn draw_limits(choices: &mut Choices) -> Limits {
         limits.queue_messages_max = 5;
         limits.queue_full = choices.pick(&[QueueFull::DropOldest, QueueFull::DropNewest]);
     }
+    limits.queue_memory_messages_max = choices.pick(&[1, 2, 4, 16, 256]);
+    if choices.chance(1, 10) {
+        limits.queue_disk_bytes_max = 2_000;
+    }
     if choices.chance(1, 10) {
         limits.denied_publish = DeniedPublish::Close;
     }

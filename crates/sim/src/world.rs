@@ -6,11 +6,13 @@ use std::sync::Arc;
 use access::{AuthMethod, Authenticated, Policy, PolicyChange, Proof};
 use arc_swap::ArcSwap;
 use broker::{
-    Census, Effect, Engine, Hub, Image, Limits, Persistence, Record, ShardId, ShardMessage,
+    Census, Effect, Engine, Fetch, FetchContent, Fetched, Hub, Image, Limits, Persistence, Record,
+    ShardId, ShardMessage, StoredDelivery,
 };
 use mqtt::Timestamp;
 use testkit::judge::Rights;
 
+use crate::disk::Disk;
 use crate::people::{user, user_id};
 
 /// Everything but the network.
@@ -19,17 +21,23 @@ pub(crate) struct World {
     pub(crate) hub: Arc<Hub>,
     pub(crate) engines: Vec<Engine>,
     policy: Arc<ArcSwap<Policy>>,
+    /// The first in which everybody may do everything.
+    pub(crate) first_policy: Arc<Policy>,
     /// Shards that do not know the newest policy.
     pub(crate) untold: Vec<bool>,
     /// What is on its way between shards.
     pub(crate) between: Vec<Vec<VecDeque<ShardMessage>>>,
-    disk: Vec<Record>,
+    disk: Disk,
     collecting: Vec<Vec<Record>>,
     /// Groups that wait for the disk, in order.
     pub(crate) pending: VecDeque<(usize, u64, Vec<Record>)>,
     /// Commits of which the shards have not been told.
     pub(crate) committed: VecDeque<(usize, u64)>,
     pub(crate) is_disk_failing: bool,
+    /// What shards want read, not looked at yet.
+    pub(crate) fetches: Vec<(usize, Fetch)>,
+    /// What was read, and has not come yet.
+    pub(crate) fetched: Vec<(usize, Fetched)>,
     /// Messages dropped by engines that are no more.
     dropped_before: u64,
     hash_seed: u64,
@@ -44,14 +52,17 @@ impl World {
             now: 1_000_000,
             hub,
             engines,
+            first_policy: policy.load_full(),
             policy,
             untold: vec![false; shards],
             between: ways(shards),
-            disk: Vec::new(),
+            disk: Disk::default(),
             collecting: vec![Vec::new(); shards],
             pending: VecDeque::new(),
             committed: VecDeque::new(),
             is_disk_failing: false,
+            fetches: Vec::new(),
+            fetched: Vec::new(),
             dropped_before: 0,
             hash_seed,
         }
@@ -80,6 +91,11 @@ impl World {
         self.untold.fill(true);
     }
 
+    /// From now on this is what was allowed in the beginning.
+    pub(crate) fn note_first_policy(&mut self) {
+        self.first_policy = self.policy.load_full();
+    }
+
     /// Proof of who this is, unless there is no such user or it may not come in.
     pub(crate) fn prove(&self, person: usize) -> Option<Authenticated> {
         let policy = self.policy.load();
@@ -103,6 +119,7 @@ impl World {
                 Effect::Forward(to, message) => {
                     self.between[shard][usize::from(to.0)].push_back(message);
                 }
+                Effect::Fetch(fetch) => self.fetches.push((shard, fetch)),
                 other => effects.push(other),
             }
         }
@@ -114,7 +131,7 @@ impl World {
         for _ in 0..groups {
             let Some((shard, number, records)) = self.pending.pop_front() else { break };
             for record in records {
-                self.disk.push(as_written(record, &self.hub));
+                self.disk.write(as_written(record, &self.hub));
             }
             self.committed.push_back((shard, number));
         }
@@ -122,6 +139,38 @@ impl World {
             self.collecting[*shard].is_empty() && !self.pending.iter().any(|it| it.0 == *shard)
         };
         (0..self.shards()).filter(has_none).collect()
+    }
+
+    /// Looks up what is wanted by one of those that wait, as the disk has it at this moment.
+    pub(crate) fn read_disk(
+        &mut self,
+        index: usize,
+        answers: bool,
+        change: impl FnOnce(&Fetch, &mut Vec<(u64, StoredDelivery)>),
+    ) {
+        let (shard, fetch) = self.fetches.remove(index);
+        let mut messages = self.disk.read(&fetch);
+        change(&fetch, &mut messages);
+        let content = FetchContent::Messages(messages);
+        let content = if answers { content } else { FetchContent::Unavailable };
+        self.fetched.push((shard, fetch.answer(content)));
+    }
+
+    /// One of the answers comes, while the policy of before rules if that is wanted.
+    pub(crate) fn take_fetched(&mut self, index: usize, is_rights_hidden: bool) -> usize {
+        let (shard, fetched) = self.fetched.remove(index);
+        let newest = self.policy.load_full();
+        if is_rights_hidden {
+            self.policy.store(Arc::clone(&self.first_policy));
+        }
+        self.engines[shard].fetched(fetched, Timestamp(self.now));
+        self.policy.store(newest);
+        shard
+    }
+
+    /// Messages that the disk could not give back, which never happens here.
+    pub(crate) fn unreadable(&self) -> u64 {
+        self.engines.iter().map(|it| it.counters().dropped.unreadable).sum()
     }
 
     /// The broker dies, and another starts from the disk.
@@ -132,13 +181,15 @@ impl World {
         self.between = ways(shards);
         self.pending.clear();
         self.committed.clear();
+        self.fetches.clear();
+        self.fetched.clear();
         self.collecting.iter_mut().for_each(Vec::clear);
         self.untold.fill(false);
         self.is_disk_failing = false;
         let mut image = self.image();
         let settled = image.settle();
         let forgotten = image.restore_retained(&self.hub, self.at());
-        self.disk.extend(settled.into_iter().chain(forgotten));
+        settled.into_iter().chain(forgotten).for_each(|it| self.disk.write(it));
         let now = self.at();
         self.engines = (0..shards)
             .map(|shard| {
@@ -150,11 +201,7 @@ impl World {
     }
 
     fn image(&self) -> Image {
-        let mut image = Image::default();
-        if self.is_persistent() {
-            self.disk.iter().for_each(|record| image.take(record.clone()));
-        }
-        image
+        if self.is_persistent() { self.disk.image(self.hub.limits()) } else { Image::default() }
     }
 
     /// Messages dropped by a limit so far.
@@ -174,6 +221,9 @@ impl World {
             return Some(format!("{census:?}"));
         }
         let hub = (self.hub.connections(), self.hub.will_bytes(), self.hub.retained_usage());
+        if self.hub.queue_disk_bytes() != 0 {
+            return Some(format!("{} bytes of queues on disk", self.hub.queue_disk_bytes()));
+        }
         if hub != (0, 0, (0, 0)) {
             return Some(format!("connections, wills and retained: {hub:?}"));
         }

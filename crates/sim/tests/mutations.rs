@@ -30,6 +30,14 @@ fn a_message_that_comes_twice_or_in_another_order_is_noticed() {
 }
 
 #[test]
+fn what_comes_back_from_disk_wrongly_is_noticed() {
+    check(Mutation::LoseFetched, Check::Lost);
+    check(Mutation::SwapFetched, Check::Order);
+    check(Mutation::StaleFetched, Check::Twice);
+    check(Mutation::JudgeFetchedEarly, Check::Rights);
+}
+
+#[test]
 fn rights_that_were_not_taken_away_and_sessions_of_others_are_noticed() {
     check(Mutation::HideRights, Check::Rights);
     check(Mutation::HideRights, Check::Uninvited);

@@ -3,7 +3,7 @@
 use broker::{ConnectionLost, Storage};
 use mqtt::ReasonCode;
 use testkit::Version;
-use testkit::judge::{Check, Hello, Rights, Sent, Taken, Wish};
+use testkit::judge::{Check, Hello, Rights, Rule, Sent, Taken, Wish};
 
 use crate::link::Link;
 use crate::mutation::Mutation;
@@ -244,6 +244,18 @@ impl Sim {
         self.judge.crash(now);
         self.pump_all();
         self.pass_time();
+    }
+
+    /// Somebody may read nothing any more, and every shard knows.
+    pub(crate) fn step_forbid_reading(&mut self) {
+        let person = self.choices.below(ROOT);
+        let mut rights = all_rights();
+        let (is_allow, reads, writes) = (false, true, false);
+        rights.rules.push(Rule { is_allow, reads, writes, filter: "#".to_owned() });
+        self.set_rights(person, rights);
+        for shard in 0..self.world.shards() {
+            self.tell_rights(shard);
+        }
     }
 
     pub(crate) fn step_storage(&mut self) {

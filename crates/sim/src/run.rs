@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::link::Link;
 use crate::mutation::Mutation;
 use crate::people::{PEOPLE, ROOT, all_rights};
-use crate::setting::draw_limits;
+use crate::setting::{bound_memory, draw_limits};
 use crate::trace::Trace;
 use crate::world::World;
 
@@ -41,7 +41,7 @@ pub(crate) struct Sim {
 impl Sim {
     pub(crate) fn new(mut choices: Choices, mutation: Option<Mutation>) -> Self {
         let shards = 1 + choices.below(4);
-        let limits = draw_limits(&mut choices);
+        let mut limits = draw_limits(&mut choices);
         let setup = Setup {
             shards,
             people: PEOPLE,
@@ -49,7 +49,9 @@ impl Sim {
             in_flight_max: limits.in_flight_max.get(),
             closes_denied: limits.denied_publish == DeniedPublish::Close,
         };
-        let seed = u64::try_from(choices.below(256)).unwrap_or(0);
+        let kind = choices.below(256);
+        bound_memory(&mut limits, kind);
+        let seed = u64::try_from(kind).unwrap_or(0);
         let mut clients = Vec::new();
         for person in 0..ROOT {
             for client in 0..CLIENTS_EACH {
@@ -80,7 +82,6 @@ impl Sim {
         for shard in 0..shards {
             sim.tell_rights(shard);
         }
-        sim.world.note_first_policy();
         sim
     }
 
@@ -125,6 +126,8 @@ impl Sim {
             (1, true),
             (30, !self.world.fetches.is_empty()),
             (30, !self.world.fetched.is_empty()),
+            // Rights that change between writing and reading, so that the mistake can be made at all.
+            (10, self.mutation == Some(Mutation::JudgeFetchedEarly)),
         ];
         let weights = possible.map(|(weight, is_possible)| if is_possible { weight } else { 0 });
         match self.choices.weighted(&weights) {
@@ -142,7 +145,8 @@ impl Sim {
             11 => self.step_crash(),
             12 => self.step_storage(),
             13 => self.step_fetch(),
-            _ => self.step_fetched(),
+            14 => self.step_fetched(),
+            _ => self.step_forbid_reading(),
         }
         self.check_limits();
     }
@@ -250,10 +254,19 @@ impl Sim {
 
     /// What was read comes to the shard that wanted it.
     pub(crate) fn take_fetched(&mut self, index: usize) {
-        let is_early = self.is_mutated(Mutation::JudgeFetchedEarly, 2);
-        let shard = self.world.take_fetched(index, is_early);
+        let is_early = self.is_mutated(Mutation::JudgeFetchedEarly, 1);
+        let may_come_in = |it: &usize| self.rights[*it].exists && self.rights[*it].is_enabled;
+        let everybody = (0..PEOPLE).filter(|it| is_early && may_come_in(it));
+        let free = everybody.map(|it| (it, self.epochs[it])).collect();
+        let shard = self.world.take_fetched(index, free);
         self.trace.note(format!("shard {shard} gets what was read"));
         self.pump(shard);
+        if is_early {
+            // Before the engine sees that other rights hold.
+            for number in self.links.keys().copied().collect::<Vec<_>>() {
+                self.flush(number, usize::MAX);
+            }
+        }
         if self.world.unreadable() > 0 {
             self.judge.accuse(Check::Lost, "it was not found on disk".to_owned());
         }

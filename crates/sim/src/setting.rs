@@ -33,10 +33,6 @@ pub(crate) fn draw_limits(choices: &mut Choices) -> Limits {
         limits.queue_messages_max = 5;
         limits.queue_full = choices.pick(&[QueueFull::DropOldest, QueueFull::DropNewest]);
     }
-    limits.queue_memory_messages_max = choices.pick(&[1, 2, 4, 16, 256]);
-    if choices.chance(1, 10) {
-        limits.queue_disk_bytes_max = 2_000;
-    }
     if choices.chance(1, 10) {
         limits.denied_publish = DeniedPublish::Close;
     }
@@ -47,6 +43,14 @@ pub(crate) fn draw_limits(choices: &mut Choices) -> Limits {
         limits.retained_messages_max = 2;
     }
     limits
+}
+
+/// How much of a queue is in memory; the rest is on disk only.
+pub(crate) fn bound_memory(limits: &mut Limits, kind: usize) {
+    limits.queue_memory_messages_max = [1, 2, 4, 16, 256][kind % 5];
+    if kind.is_multiple_of(11) {
+        limits.queue_disk_bytes_max = 2_000;
+    }
 }
 
 /// What a session that is meant to last lasts, at most.

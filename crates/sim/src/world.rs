@@ -13,7 +13,7 @@ use mqtt::Timestamp;
 use testkit::judge::Rights;
 
 use crate::disk::Disk;
-use crate::people::{user, user_id};
+use crate::people::{all_rights, user, user_id};
 
 /// Everything but the network.
 pub(crate) struct World {
@@ -21,8 +21,6 @@ pub(crate) struct World {
     pub(crate) hub: Arc<Hub>,
     pub(crate) engines: Vec<Engine>,
     policy: Arc<ArcSwap<Policy>>,
-    /// The first in which everybody may do everything.
-    pub(crate) first_policy: Arc<Policy>,
     /// Shards that do not know the newest policy.
     pub(crate) untold: Vec<bool>,
     /// What is on its way between shards.
@@ -52,7 +50,6 @@ impl World {
             now: 1_000_000,
             hub,
             engines,
-            first_policy: policy.load_full(),
             policy,
             untold: vec![false; shards],
             between: ways(shards),
@@ -89,11 +86,6 @@ impl World {
         };
         self.policy.store(Arc::new(self.policy.load().apply([change])));
         self.untold.fill(true);
-    }
-
-    /// From now on this is what was allowed in the beginning.
-    pub(crate) fn note_first_policy(&mut self) {
-        self.first_policy = self.policy.load_full();
     }
 
     /// Proof of who this is, unless there is no such user or it may not come in.
@@ -156,12 +148,13 @@ impl World {
         self.fetched.push((shard, fetch.answer(content)));
     }
 
-    /// One of the answers comes, while the policy of before rules if that is wanted.
-    pub(crate) fn take_fetched(&mut self, index: usize, is_rights_hidden: bool) -> usize {
+    /// One of the answers comes, while these may do everything.
+    pub(crate) fn take_fetched(&mut self, index: usize, free: Vec<(usize, u64)>) -> usize {
         let (shard, fetched) = self.fetched.remove(index);
         let newest = self.policy.load_full();
-        if is_rights_hidden {
-            self.policy.store(Arc::clone(&self.first_policy));
+        if !free.is_empty() {
+            let put = |(person, epoch)| PolicyChange::PutUser(user(person, &all_rights(), epoch));
+            self.policy.store(Arc::new(newest.apply(free.into_iter().map(put))));
         }
         self.engines[shard].fetched(fetched, Timestamp(self.now));
         self.policy.store(newest);

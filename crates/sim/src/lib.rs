@@ -49,6 +49,8 @@ pub struct Outcome {
     pub acknowledged: usize,
     /// Times the broker crashed.
     pub crashes: usize,
+    /// Messages that were read from disk for the queue of a session.
+    pub fetched: usize,
 }
 
 impl Outcome {

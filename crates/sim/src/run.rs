@@ -34,6 +34,7 @@ pub(crate) struct Sim {
     pub(crate) epochs: Vec<u64>,
     pub(crate) mutation: Option<Mutation>,
     pub(crate) crashes: usize,
+    fetched: usize,
     /// What was last read for a session, for a mutation.
     fetched_before: BTreeMap<(UserId, Arc<str>), Vec<(u64, StoredDelivery)>>,
 }
@@ -74,6 +75,7 @@ impl Sim {
             epochs: vec![1; PEOPLE],
             mutation,
             crashes: 0,
+            fetched: 0,
             fetched_before: BTreeMap::new(),
         };
         for person in 0..PEOPLE {
@@ -103,6 +105,7 @@ impl Sim {
             deliveries,
             acknowledged,
             crashes: self.crashes,
+            fetched: self.fetched,
             trace: self.trace.into_lines(),
         }
     }
@@ -229,7 +232,9 @@ impl Sim {
         let swaps = self.is_mutated(Mutation::SwapFetched, 2);
         let is_stale = self.is_mutated(Mutation::StaleFetched, 2);
         let before = &mut self.fetched_before;
+        let fetched = &mut self.fetched;
         self.world.read_disk(index, answers, |fetch, messages| {
+            *fetched += messages.len();
             let name = (fetch.key().user, Arc::clone(&fetch.key().client_id));
             if let Some(before) = before.get(&name).filter(|_| is_stale) {
                 for ((_, now), (_, then)) in messages.iter_mut().zip(before) {

@@ -148,3 +148,22 @@ fn a_session_that_is_removed_takes_all_its_entries_and_no_other_sessions() {
     let left = entries(&records);
     assert_eq!(left.len(), 3, "of `d`, of `cc`, and the one between the shards");
 }
+
+#[test]
+fn a_message_that_stays_on_disk_counts_as_much_as_one_that_is_read() {
+    for payload in ["", "x", &"long ".repeat(100)] {
+        let delivery = delivery(payload);
+        let size = delivery.message.size();
+        let stored = Record::QueuedPut { key: key("ü"), sequence: 77, delivery };
+        let [(at, value)] = &entries(&[stored])[..] else { panic!("one entry") };
+        assert_eq!(record::message_place(at), Some((key("ü"), 77)));
+        assert_eq!(record::message_key(&key("ü"), 77), *at);
+        assert_eq!(record::message_size(value), Some(size));
+        for length in 0..value.len() {
+            assert_eq!(record::message_size(&value[..length]), None);
+        }
+    }
+    let others =
+        entries(&samples()).into_iter().filter(|(key, _)| record::message_place(key).is_none());
+    assert_eq!(others.count(), samples().len() - 1, "only one of the samples is a message");
+}

@@ -375,6 +375,7 @@ impl Session {
         }
     }
 
+    #[inline(never)]
     fn enqueue(
         &mut self,
         delivery: Delivery,

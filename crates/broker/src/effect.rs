@@ -28,7 +28,7 @@ pub enum Effect {
     /// Hand this to another shard, in order and without loss.
     Forward(ShardId, ShardMessage),
     /// Read this from what is durable, and call [`crate::Engine::fetched`] with the answer.
-    Fetch(Fetch),
+    Fetch(Box<Fetch>),
     /// Something an operator may want to know.
     Report(Report),
 }

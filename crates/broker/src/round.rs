@@ -208,7 +208,7 @@ impl Round {
     }
 
     pub(crate) fn fetch(&mut self, fetch: Fetch) {
-        self.effects.push_back(Effect::Fetch(fetch));
+        self.effects.push_back(Effect::Fetch(Box::new(fetch)));
     }
 
     pub(crate) fn pause(&mut self, connection: ConnectionId) {

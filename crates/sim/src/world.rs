@@ -111,7 +111,7 @@ impl World {
                 Effect::Forward(to, message) => {
                     self.between[shard][usize::from(to.0)].push_back(message);
                 }
-                Effect::Fetch(fetch) => self.fetches.push((shard, fetch)),
+                Effect::Fetch(fetch) => self.fetches.push((shard, *fetch)),
                 other => effects.push(other),
             }
         }

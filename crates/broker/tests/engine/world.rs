@@ -474,7 +474,7 @@ impl World {
             }
             Effect::Report(report) => self.reports.push(report),
             Effect::Fetch(fetch) => {
-                self.fetches.push_back((shard, fetch));
+                self.fetches.push_back((shard, *fetch));
                 if !self.are_fetches_slow {
                     self.answer_fetch();
                 }

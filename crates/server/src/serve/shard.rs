@@ -270,7 +270,7 @@ impl Shard {
                 Effect::Forward(shard, message) => self.forward(shard, message),
                 Effect::Fetch(fetch) => {
                     if let Some(journal) = &self.journal {
-                        journal.fetch(self.id, fetch);
+                        journal.fetch(self.id, *fetch);
                     }
                 }
                 Effect::Report(report) => {

@@ -18,6 +18,9 @@ use crate::setting::{bound_memory, draw_limits};
 use crate::trace::Trace;
 use crate::world::World;
 
+/// Messages that wait for a session, by place.
+type Waiting = Vec<(u64, StoredDelivery)>;
+
 /// Everything.
 pub(crate) struct Sim {
     pub(crate) choices: Choices,
@@ -36,7 +39,7 @@ pub(crate) struct Sim {
     pub(crate) crashes: usize,
     fetched: usize,
     /// What was last read for a session, for a mutation.
-    fetched_before: BTreeMap<(UserId, Arc<str>), Vec<(u64, StoredDelivery)>>,
+    fetched_before: BTreeMap<(UserId, Arc<str>), Waiting>,
 }
 
 impl Sim {

@@ -272,10 +272,6 @@ impl Judge {
         {
             return Err((Check::Protocol, format!("DUP in the first sending of {}", it.number)));
         }
-        // Its shard may have learned already what it has not been told.
-        let known = self.history.known(session.shard);
-        let may_read = |rights: &super::rights::Rights| rights.may_read(&it.topic);
-        let is_allowed = self.history.always(line.who.0, known, may_read);
         let exchange = Exchange {
             number: it.number,
             qos: it.qos,
@@ -284,7 +280,7 @@ impl Judge {
             is_crashed: false,
             is_doubtful: self.messages.get(&it.number).is_some_and(|it| it.sent.expires),
             // Of what clears a topic nothing is known.
-            is_withdrawn: it.is_empty || !is_allowed,
+            is_withdrawn: it.is_empty,
         };
         session.outbound.insert(it.packet_id, exchange);
         line.in_flight.insert(it.packet_id);

@@ -26,8 +26,10 @@ use crate::identity::{
 use crate::limits::{Limits, PayloadFormat};
 use crate::memory::{MEMORY, Memory};
 use crate::outbox::Outbox;
+use crate::pressure::FutileRun;
+use crate::queue::Queue;
 use crate::report::{DisconnectCause, Report};
-use crate::session::{Queue, Session};
+use crate::session::Session;
 use crate::timers::Timer;
 
 /// What a proven client asks for.
@@ -441,7 +443,7 @@ fn open_connection(
         backlog: VecDeque::new(),
         traffic: Traffic::default(),
         slow: None,
-        futile: None,
+        futile: FutileRun::default(),
         refused: None,
     }
 }

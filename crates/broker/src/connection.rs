@@ -50,7 +50,7 @@ pub(crate) struct Connection {
     /// Messages dropped since the last report of a slow consumer; `None`: not slow.
     pub(crate) slow: Option<u64>,
     /// As a publisher: what of late was for nobody.
-    pub(crate) futile: Option<FutileRun>,
+    pub(crate) futile: FutileRun,
     /// What it was refused under its present rights.
     pub(crate) refused: Option<Box<RefusedLately>>,
 }

@@ -51,6 +51,10 @@ pub struct Counters {
     pub not_retained: u64,
     /// Deliveries withheld by the deliver gate.
     pub withheld: u64,
+    /// Messages that came back from disk.
+    pub fetched: u64,
+    /// Times that messages could not be read from disk for the time being.
+    pub fetches_failed: u64,
     /// Times that a publisher over its budget had to wait.
     pub budget_waits: u64,
     /// Times that a publisher was held back.
@@ -94,6 +98,10 @@ pub struct Dropped {
     pub outbox_full: u64,
     /// By [`DropRule::QueueFull`].
     pub queue_full: u64,
+    /// By [`DropRule::DiskQueueFull`].
+    pub disk_queue_full: u64,
+    /// By [`DropRule::Unreadable`].
+    pub unreadable: u64,
     /// By [`DropRule::RetainedBacklogFull`].
     pub retained_backlog_full: u64,
     /// By [`DropRule::MemoryFull`].
@@ -104,8 +112,15 @@ impl Dropped {
     /// The sum.
     #[must_use]
     pub fn total(&self) -> u64 {
-        let Dropped { outbox_full, queue_full, retained_backlog_full, memory_full } = *self;
-        [outbox_full, queue_full, retained_backlog_full, memory_full]
+        let Dropped {
+            outbox_full,
+            queue_full,
+            disk_queue_full,
+            unreadable,
+            retained_backlog_full,
+            memory_full,
+        } = *self;
+        [outbox_full, queue_full, disk_queue_full, unreadable, retained_backlog_full, memory_full]
             .into_iter()
             .fold(0, u64::saturating_add)
     }
@@ -115,6 +130,8 @@ impl Dropped {
             // Patience by itself drops nothing: the outbox or the queue does.
             DropRule::OutboxFull | DropRule::PatienceOver => &mut self.outbox_full,
             DropRule::QueueFull => &mut self.queue_full,
+            DropRule::DiskQueueFull => &mut self.disk_queue_full,
+            DropRule::Unreadable => &mut self.unreadable,
             DropRule::RetainedBacklogFull => &mut self.retained_backlog_full,
             DropRule::MemoryFull => &mut self.memory_full,
         }
@@ -158,10 +175,16 @@ pub struct Census {
     pub subscriptions: usize,
     /// Those of them that are shared.
     pub shared_subscriptions: usize,
-    /// Messages waiting in queues.
+    /// Messages waiting in queues, in memory and on disk.
     pub queued_messages: usize,
     /// Their bytes.
     pub queued_bytes: usize,
+    /// Those of them that are on disk only.
+    pub queued_on_disk: usize,
+    /// Their bytes.
+    pub queued_on_disk_bytes: usize,
+    /// Bytes that queues take in memory.
+    pub queue_memory_bytes: usize,
     /// QoS 1 and 2 messages sent and not acknowledged.
     pub in_flight: usize,
     /// Their bytes.
@@ -252,6 +275,10 @@ impl Census {
         self.shared_subscriptions += shared;
         self.queued_messages += session.queue.len();
         self.queued_bytes += session.queue.bytes();
+        let (on_disk, on_disk_bytes) = session.queue.behind();
+        self.queued_on_disk += on_disk;
+        self.queued_on_disk_bytes += on_disk_bytes;
+        self.queue_memory_bytes += session.queue.memory_bytes();
         self.in_flight += session.outbound.len();
         self.in_flight_bytes += in_flight.map(|it| it.message.size()).sum::<usize>();
         let unreleased = session.inbound.unreleased_count();
@@ -294,6 +321,9 @@ impl Census {
             (&mut self.shared_subscriptions, other.shared_subscriptions),
             (&mut self.queued_messages, other.queued_messages),
             (&mut self.queued_bytes, other.queued_bytes),
+            (&mut self.queued_on_disk, other.queued_on_disk),
+            (&mut self.queued_on_disk_bytes, other.queued_on_disk_bytes),
+            (&mut self.queue_memory_bytes, other.queue_memory_bytes),
             (&mut self.in_flight, other.in_flight),
             (&mut self.in_flight_bytes, other.in_flight_bytes),
             (&mut self.unreleased, other.unreleased),
@@ -315,10 +345,12 @@ impl Census {
         own.unreleased.add(&other.unreleased);
     }
 
-    /// Bytes of messages and output that are held.
+    /// Bytes of messages and output that are held in memory.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.queued_bytes.saturating_add(self.in_flight_bytes).saturating_add(self.outbox_bytes)
+        self.queue_memory_bytes
+            .saturating_add(self.in_flight_bytes)
+            .saturating_add(self.outbox_bytes)
     }
 }
 
@@ -340,6 +372,10 @@ impl Counters {
             (&mut self.bytes_out, other.bytes_out),
             (&mut self.dropped.outbox_full, other.dropped.outbox_full),
             (&mut self.dropped.queue_full, other.dropped.queue_full),
+            (&mut self.dropped.disk_queue_full, other.dropped.disk_queue_full),
+            (&mut self.dropped.unreadable, other.dropped.unreadable),
+            (&mut self.fetched, other.fetched),
+            (&mut self.fetches_failed, other.fetches_failed),
             (&mut self.dropped.retained_backlog_full, other.dropped.retained_backlog_full),
             (&mut self.dropped.memory_full, other.dropped.memory_full),
             (&mut self.patience_over, other.patience_over),

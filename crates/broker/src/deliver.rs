@@ -1,5 +1,6 @@
 //! Messages to sessions: straight into the outbox, into flight, or into the queue.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,10 +11,12 @@ use topic::TopicName;
 use crate::connection::Connection;
 use crate::engine::Shard;
 use crate::gate;
+use crate::hub::Hub;
 use crate::identity::{SessionKey, SessionRef, ShardId};
 use crate::limits::{Limits, Persistence};
 use crate::message::{Delivery, Message, Publication, expiry_left_s};
 use crate::pressure::{count_dropped, is_behind};
+use crate::queue::{Arrival, NEVER};
 use crate::record::{Record, StoredDelivery, Way};
 use crate::report::DropRule;
 use crate::round::Round;
@@ -109,9 +112,10 @@ impl Shard {
 
     /// Puts a message at the end of the session's queue, by the rules of a full one.
     pub(crate) fn enqueue(&mut self, place: SessionRef, delivery: Delivery) {
-        let Shard { sessions, round, hub, .. } = self;
+        let Shard { sessions, round, hub, unsettled, .. } = self;
         if let Some(session) = sessions.get_mut(place) {
-            session.enqueue(delivery, round, hub.limits());
+            let delivery = session.place_last(delivery);
+            session.enqueue(delivery, round, hub, unsettled);
         }
     }
 
@@ -126,7 +130,7 @@ impl Shard {
         let Some(session) = sessions.get_mut(place) else { return };
         let limits = hub.limits();
         while session.may_send(limits) {
-            let Some(delivery) = session.queue.pop() else { return };
+            let Some(delivery) = session.queue.pop() else { break };
             let sequence = delivery.sequence;
             let is_sent = !delivery.message.is_expired(now)
                 && send_acknowledged(session, round, limits, delivery, now);
@@ -134,6 +138,9 @@ impl Shard {
                 let key = session.identity.key.clone();
                 round.persist(Record::MessageRemove { key, sequence });
             }
+        }
+        if session.queue.is_spilled() {
+            self.fetch(place);
         }
     }
 
@@ -168,9 +175,10 @@ impl Shard {
 
     fn send_retained(&mut self, place: SessionRef, delivery: Delivery, now: Timestamp) {
         if delivery.qos > Qos::AtMostOnce {
-            let Shard { sessions, round, hub, .. } = self;
+            let Shard { sessions, round, hub, unsettled, .. } = self;
             if let Some(session) = sessions.get_mut(place) {
-                session.send_or_enqueue(delivery, round, hub.limits(), now);
+                let delivery = session.place_last(delivery);
+                session.send_or_enqueue(delivery, round, hub, unsettled, now);
             }
             return;
         }
@@ -199,7 +207,7 @@ impl Shard {
             }
             return;
         }
-        let Shard { sessions, round, hub, spares, .. } = self;
+        let Shard { sessions, round, hub, spares, unsettled, .. } = self;
         let Some(session) = sessions.get_mut(target.place) else { return };
         session.next_sequence += 1;
         let delivery = Delivery {
@@ -209,7 +217,7 @@ impl Shard {
             identifiers: options.identifiers.clone(),
             sequence: session.next_sequence,
         };
-        session.send_or_enqueue(delivery, round, hub.limits(), now);
+        session.send_or_enqueue(delivery, round, hub, unsettled, now);
         if is_behind(session, hub.limits()) {
             self.press(target.place, source, now);
         }
@@ -347,11 +355,13 @@ impl Session {
         &mut self,
         delivery: Delivery,
         round: &mut Round,
-        limits: &Limits,
+        hub: &Hub,
+        unsettled: &mut VecDeque<(u64, SessionRef)>,
         now: Timestamp,
     ) {
+        let limits = hub.limits();
         if !self.queue.is_empty() || !self.may_send(limits) {
-            return self.enqueue(delivery, round, limits);
+            return self.enqueue(delivery, round, hub, unsettled);
         }
         let is_durable = self.is_durable(limits);
         if is_durable {
@@ -365,20 +375,39 @@ impl Session {
         }
     }
 
-    fn enqueue(&mut self, delivery: Delivery, round: &mut Round, limits: &Limits) {
-        let is_durable = self.is_durable(limits);
+    #[inline(never)]
+    fn enqueue(
+        &mut self,
+        delivery: Delivery,
+        round: &mut Round,
+        hub: &Hub,
+        unsettled: &mut VecDeque<(u64, SessionRef)>,
+    ) {
+        let is_durable = self.is_durable(hub.limits());
         if is_durable {
             round.persist(delivery.record(&self.identity.key));
         }
-        let dropped = self.queue.push(delivery, limits);
+        // What ends with its connection is not to lie on disk only, even if it is recorded for now.
+        let commit = if is_durable && self.expiry_s > 0 { round.commit() } else { NEVER };
+        let is_online = self.connection.is_some();
+        let arrived = self.queue.push(Arrival { delivery, commit, is_online }, hub);
+        if arrived.waits_for_commit && commit != NEVER {
+            unsettled.push_back((commit, self.identity.place));
+        }
         if is_durable {
-            for gone in &dropped {
-                let key = self.identity.key.clone();
-                round.persist(Record::MessageRemove { key, sequence: gone.sequence });
+            for sequence in &arrived.dropped {
+                let (key, sequence) = (self.identity.key.clone(), *sequence);
+                round.persist(Record::MessageRemove { key, sequence });
             }
         }
-        let count = u64::try_from(dropped.len()).unwrap_or(u64::MAX);
-        count_dropped(self, round, DropRule::QueueFull, count);
+        let count = u64::try_from(arrived.dropped.len()).unwrap_or(u64::MAX);
+        count_dropped(self, round, arrived.rule(), count);
+    }
+
+    /// Gives what has waited elsewhere a place behind all that the session has.
+    fn place_last(&mut self, delivery: Delivery) -> Delivery {
+        self.next_sequence += 1;
+        Delivery { sequence: self.next_sequence, ..delivery }
     }
 
     /// Whether there is anything that might go out now: for most acknowledgements there is not.
@@ -473,6 +502,12 @@ impl Connection {
 }
 
 impl Delivery {
+    /// As it was recorded.
+    pub(crate) fn restored(stored: StoredDelivery, sequence: u64) -> Delivery {
+        let StoredDelivery { qos, retain, identifiers, message } = stored;
+        Delivery { message, qos, retain, identifiers, sequence }
+    }
+
     fn record(&self, key: &SessionKey) -> Record {
         let delivery = StoredDelivery {
             qos: self.qos,

@@ -193,6 +193,7 @@ impl Shard {
                 self.enqueue(place, delivery);
             }
         }
+        self.shorten_queue(place, self.round.last_committed());
         if let Some(dropped) = connection.slow.filter(|dropped| *dropped > 0)
             && let Some(session) = self.sessions.get(place)
         {

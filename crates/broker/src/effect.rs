@@ -1,5 +1,6 @@
 //! What the engine asks of its surroundings, in the order in which it must happen.
 
+use crate::fetch::Fetch;
 use crate::identity::{ConnectionId, ShardId};
 use crate::record::Record;
 use crate::report::Report;
@@ -26,6 +27,8 @@ pub enum Effect {
     Resume(ConnectionId),
     /// Hand this to another shard, in order and without loss.
     Forward(ShardId, ShardMessage),
+    /// Read this from what is durable, and call [`crate::Engine::fetched`] with the answer.
+    Fetch(Box<Fetch>),
     /// Something an operator may want to know.
     Report(Report),
 }

@@ -1,5 +1,6 @@
 //! One shard: the entry points, and who does what for each packet.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use access::{Policy, UserId};
@@ -60,6 +61,8 @@ pub(crate) struct Shard {
     /// Permits given in another epoch are not good any more: it changes with the policy, and every hour.
     pub(crate) permit_epoch: u64,
     pub(crate) publishers: Publishers,
+    /// Sessions with messages behind their heads that wait for a commit, in its order.
+    pub(crate) unsettled: VecDeque<(u64, SessionRef)>,
     /// Sessions with refusals that are only counted yet, each once.
     pub(crate) refused_pending: Vec<SessionRef>,
     /// What the publisher whose turn it is has sent in vain.
@@ -91,6 +94,7 @@ impl Engine {
                 spares: Spares::default(),
                 permit_epoch: 1,
                 publishers: Publishers::new(seed),
+                unsettled: VecDeque::new(),
                 refused_pending: Vec::new(),
                 futile: Futile::default(),
                 hub,
@@ -195,6 +199,7 @@ impl Engine {
                 Timer::Linger(id) => self.shard.forget_closing(id),
                 Timer::Will(place) => self.fire_due_will(place, now),
                 Timer::SessionExpiry(place) => self.expire_session(place, now),
+                Timer::Fetch(place) => self.shard.fetch_again(place, now),
                 Timer::Refusals => self.shard.tell_refusals(),
                 Timer::Publishers => self.shard.begin_hour(now),
             }
@@ -229,6 +234,7 @@ impl Engine {
                 outbox.release(number);
             }
         }
+        self.shard.settle_queues(number);
     }
 
     /// Records cannot be made durable at the moment; they stay where they are until they can.

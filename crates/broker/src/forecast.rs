@@ -148,8 +148,9 @@ impl Engine {
         if is_same {
             return 1;
         }
-        let steps =
-            1 + session.subscriptions.len() + (session.queue.len() + session.outbound.len()) / 10;
+        let steps = 1
+            + session.subscriptions.len()
+            + (session.queue.iter().count() + session.outbound.len()) / 10;
         if let Some(loss) = foresee(session, next) {
             let key = session.identity.key.clone();
             let client = ClientLoss::of(&session.client.user_name, session.connection.is_some());
@@ -250,7 +251,8 @@ fn count_lost_messages(session: &Session, rights: Option<Rights>, loss: &mut Ses
     };
     let count = held.by_ref().take(MESSAGES_JUDGED_MAX).filter(is_lost).count();
     loss.messages = u64::try_from(count).unwrap_or(u64::MAX);
-    loss.are_messages_complete = held.next().is_none();
+    // What is on disk only is judged when it comes back.
+    loss.are_messages_complete = held.next().is_none() && session.queue.behind().0 == 0;
 }
 
 fn lost_publishes(

@@ -30,6 +30,8 @@ pub struct Hub {
     hash_seed: u64,
     connections: AtomicUsize,
     will_bytes: AtomicUsize,
+    /// Shared with every queue that has a part in it.
+    queue_disk_bytes: Arc<AtomicUsize>,
     storage: AtomicU8,
     /// Either storage or memory is not what it should be.
     is_strained: AtomicBool,
@@ -145,6 +147,7 @@ impl Hub {
             hash_seed,
             connections: AtomicUsize::new(0),
             will_bytes: AtomicUsize::new(0),
+            queue_disk_bytes: Arc::new(AtomicUsize::new(0)),
             storage: AtomicU8::new(Storage::Working.level()),
             is_strained: AtomicBool::new(false),
             memory: MemoryGauge::default(),
@@ -181,6 +184,16 @@ impl Hub {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all queues that are on disk only, or will be with the next commit.
+    #[must_use]
+    pub fn queue_disk_bytes(&self) -> usize {
+        self.queue_disk_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn queue_disk_share(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.queue_disk_bytes)
     }
 
     /// Says whether records can be made durable. While not, what needs that is refused.

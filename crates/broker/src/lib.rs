@@ -24,6 +24,7 @@ mod deliver;
 mod detach;
 mod effect;
 mod engine;
+mod fetch;
 mod forecast;
 mod gate;
 mod held_will;
@@ -36,6 +37,7 @@ mod outbox;
 mod pressure;
 mod publish;
 mod publishers;
+mod queue;
 mod record;
 mod refused;
 mod rejudge;
@@ -45,6 +47,7 @@ mod restore;
 mod retained;
 mod round;
 mod routes;
+mod runs;
 mod session;
 mod sessions;
 mod shard_message;
@@ -61,6 +64,7 @@ pub use counters::{Acknowledged, Census, Counters, Dropped, Fullest, Most, Refus
 pub use detach::ConnectionLost;
 pub use effect::Effect;
 pub use engine::Engine;
+pub use fetch::{Fetch, FetchContent, Fetched};
 pub use forecast::{
     ClientLoss, Forecast, PolicyMoved, Progress, PublishLoss, SessionLoss, SubscriptionLoss,
 };

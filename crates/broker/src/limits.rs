@@ -28,6 +28,14 @@ pub struct Limits {
     pub queue_messages_max: usize,
     /// Bytes waiting in one session's queue. Full: see `queue_full`.
     pub queue_bytes_max: usize,
+    /// Messages of one queue in memory, if the session outlives its connection; an eighth of them while
+    /// nobody is connected. Full: what comes next waits on disk only, and is read from there in its turn.
+    pub queue_memory_messages_max: usize,
+    /// Their bytes.
+    pub queue_memory_bytes_max: usize,
+    /// Bytes of all queues that wait on disk only, counted as in memory. Full: a message that would have
+    /// to is dropped.
+    pub queue_disk_bytes_max: usize,
     /// Which QoS 1 or 2 message is given up when a session's queue is full.
     pub queue_full: QueueFull,
     /// Unacknowledged QoS 1 and 2 messages a client may have in transit to the broker (the Receive
@@ -147,6 +155,9 @@ impl Default for Limits {
             shard_window_bytes: 256 << 10,
             queue_messages_max: 10_000,
             queue_bytes_max: 16 << 20,
+            queue_memory_messages_max: 256,
+            queue_memory_bytes_max: 256 << 10,
+            queue_disk_bytes_max: 16 << 30,
             queue_full: QueueFull::DropOldest,
             receive_max: NonZeroU16::new(1024).unwrap_or(NonZeroU16::MIN),
             in_flight_max: NonZeroU16::new(1024).unwrap_or(NonZeroU16::MIN),

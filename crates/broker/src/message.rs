@@ -88,7 +88,13 @@ impl Message {
     /// Bytes this message counts for against a limit.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.data.len().max(Self::INLINE_BYTES) + self.topic.as_str().len() + MESSAGE_OVERHEAD
+        Self::size_of(self.topic.as_str().len(), self.data.len())
+    }
+
+    /// The same of a message with a topic, and with payload and properties, of so many bytes.
+    #[must_use]
+    pub fn size_of(topic: usize, content: usize) -> usize {
+        content.max(Self::INLINE_BYTES) + topic + MESSAGE_OVERHEAD
     }
 
     /// Makes another message of this one, in the same memory. What both share is not counted anew.

@@ -54,11 +54,11 @@ impl Futile {
 }
 
 /// Messages in succession that a publisher has sent in vain.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct FutileRun {
     /// The connection's number of messages after the last of them.
     until: u64,
-    count: u64,
+    count: u32,
 }
 
 /// Whether messages pile up for this session's client.
@@ -117,11 +117,11 @@ impl Shard {
         let Some(session) = self.sessions.online_mut(id) else { return };
         let Some(connection) = session.connection.as_mut() else { return };
         let sent = connection.traffic.messages_in;
-        let former = connection.futile.filter(|former| former.until == messages_before);
-        let count = former.map_or(0, |former| former.count) + messages;
+        let former = std::mem::take(&mut connection.futile);
+        let count = if former.until == messages_before { former.count } else { 0 };
+        let count = count.saturating_add(u32::try_from(messages).unwrap_or(u32::MAX));
         let is_useful = sent.saturating_sub(messages_before) != messages;
         let may_rest = pause_ms > 0 && connection.waits.is_none();
-        connection.futile = None;
         if is_useful {
             return;
         }
@@ -129,7 +129,7 @@ impl Shard {
             self.round.counters.futile_pauses += 1;
             return self.wait_until(id, now.plus_ms(pause_ms));
         }
-        connection.futile = Some(FutileRun { until: sent, count });
+        connection.futile = FutileRun { until: sent, count };
     }
 
     pub(crate) fn hold_connection(&mut self, id: ConnectionId) {
@@ -238,4 +238,4 @@ pub(crate) fn count_dropped(session: &mut Session, round: &mut Round, rule: Drop
 }
 
 /// A publisher with fewer than these in succession is not worth a pause.
-const FUTILE_MESSAGES_MAX: u64 = 64;
+const FUTILE_MESSAGES_MAX: u32 = 64;

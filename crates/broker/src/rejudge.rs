@@ -117,11 +117,7 @@ impl Shard {
         let mut judged = LastJudged::new(rights);
         let dropped = self.drop_held(place, |delivery| judged.may_read(delivery.message.topic()));
         if let Some((topic, count)) = dropped {
-            let denial = match &judged.rights {
-                Some(rights) => gate::delivery(rights, &topic).err().unwrap_or_else(gate::gone),
-                None => gate::gone(),
-            };
-            let reason = RefusalReason::Denied(denial);
+            let reason = judged.refusal(&topic);
             self.round.refuse_all(&client, RefusedAction::Delivery, topic.as_str(), reason, count);
         }
         self.caught_up(place, now);
@@ -168,7 +164,7 @@ impl Shard {
         self.persist_will(place);
     }
 
-    /// Drops from all that the session holds what `is_allowed` does not want: the queue, retained
+    /// Drops from all that the session holds in memory what `is_allowed` does not want: the queue, retained
     /// messages not yet sent, messages in flight, and frames in the outbox of which nothing is
     /// written. What the client has got on this connection keeps its packet id until it is
     /// acknowledged, and is never sent again.
@@ -278,6 +274,15 @@ impl LastJudged {
             self.rights.as_ref().is_some_and(|rights| gate::delivery(rights, topic).is_ok());
         self.last = Some((topic.clone(), is_allowed));
         is_allowed
+    }
+
+    /// Why this topic may not be read.
+    pub(crate) fn refusal(&self, topic: &TopicName) -> RefusalReason {
+        let denial = match &self.rights {
+            Some(rights) => gate::delivery(rights, topic).err().unwrap_or_else(gate::gone),
+            None => gate::gone(),
+        };
+        RefusalReason::Denied(denial)
     }
 
     /// A QoS 0 frame in the outbox. One without topic, whose alias the walk does not know, is not let

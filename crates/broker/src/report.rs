@@ -170,6 +170,10 @@ pub enum DropRule {
     OutboxFull,
     /// `queue_messages_max` or `queue_bytes_max`: QoS 1 and 2, by `queue_full`.
     QueueFull,
+    /// `queue_disk_bytes_max`: QoS 1 and 2 messages that would have to wait on disk only.
+    DiskQueueFull,
+    /// What waited on disk only is damaged: it is given up, and what comes after it goes on.
+    Unreadable,
     /// `retained_backlog_max`: retained messages of a SUBSCRIBE.
     RetainedBacklogFull,
     /// `memory_bytes_max`: QoS 0 messages in outboxes, oldest first.

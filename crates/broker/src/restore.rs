@@ -17,10 +17,13 @@ use crate::gate;
 use crate::held_will::HeldWill;
 use crate::hub::Hub;
 use crate::identity::{ClientName, SessionIdentity, SessionKey, SessionRef, ShardId, shard_of};
+use crate::limits::Limits;
 use crate::message::{Delivery, Message};
+use crate::queue::{HeadMax, Queue};
 use crate::record::{Record, StoredDelivery, Way};
 use crate::report::{RefusalReason, RefusedAction};
-use crate::session::{Queue, Session, Subscription};
+use crate::runs::Runs;
+use crate::session::{Session, Subscription};
 use crate::subscription_table::Member;
 use crate::timers::Timer;
 
@@ -38,6 +41,13 @@ struct SessionImage {
     header: Option<Header>,
     subscriptions: Vec<(SubscriptionFilter, SubscribeOptions, Option<u32>)>,
     queued: BTreeMap<u64, StoredDelivery>,
+    /// Messages behind those that stay on disk.
+    behind: Runs,
+    /// Of what is to be in memory, and is not in flight.
+    head_messages: usize,
+    head_bytes: usize,
+    /// The last place among what is in flight.
+    in_flight_last: u64,
     /// With the place among what the session sends.
     in_flight: BTreeMap<PacketId, (u64, Stage)>,
     received: BTreeSet<PacketId>,
@@ -114,6 +124,24 @@ impl Image {
         }
     }
 
+    /// Whether this message of a session is to be taken in with its content. Others stay on disk: see
+    /// [`Image::take_behind`]. To be asked for messages in their order, after what is in flight was taken.
+    #[must_use]
+    pub fn wants(&self, key: &SessionKey, sequence: u64, limits: &Limits) -> bool {
+        let name = (key.user, Arc::clone(&key.client_id));
+        let Some(session) = self.sessions.get(&name) else { return true };
+        let max = HeadMax::of(limits, false);
+        sequence <= session.in_flight_last
+            || session.behind.is_empty()
+                && session.head_messages < max.messages
+                && session.head_bytes < max.bytes
+    }
+
+    /// Takes in that there is such a message on disk, with a content of this [`Message::size`].
+    pub fn take_behind(&mut self, key: SessionKey, sequence: u64, size: usize) {
+        self.session(key).behind.push_back(sequence, size);
+    }
+
     /// Gives the messages that were on their way between shards to the sessions they were for. The
     /// records that say so are to be durable before anything else happens.
     #[must_use]
@@ -159,14 +187,21 @@ impl Image {
     fn take_exchange(&mut self, record: Record) {
         match record {
             Record::QueuedPut { key, sequence, delivery } => {
-                self.session(key).queued.insert(sequence, delivery);
+                let session = self.session(key);
+                if sequence > session.in_flight_last {
+                    session.head_messages += 1;
+                    session.head_bytes += delivery.message.size();
+                }
+                session.queued.insert(sequence, delivery);
             }
             Record::MessageRemove { key, sequence } => {
                 self.session(key).queued.remove(&sequence);
             }
             Record::InflightPut { key, sequence, packet_id, qos } => {
                 let stage = if qos == Qos::ExactlyOnce { Stage::PubRec } else { Stage::PubAck };
-                self.session(key).in_flight.insert(packet_id, (sequence, stage));
+                let session = self.session(key);
+                session.in_flight_last = session.in_flight_last.max(sequence);
+                session.in_flight.insert(packet_id, (sequence, stage));
             }
             Record::InflightReleased { key, sequence, packet_id } => {
                 self.session(key).in_flight.insert(packet_id, (sequence, Stage::PubComp));
@@ -204,7 +239,7 @@ impl SessionImage {
     fn last_sequence(&self) -> u64 {
         let queued = self.queued.last_key_value().map(|(sequence, _)| *sequence);
         let sent = self.in_flight.values().map(|(sequence, _)| *sequence).max();
-        queued.max(sent).unwrap_or(0)
+        queued.max(sent).max(self.behind.last()).unwrap_or(0)
     }
 
     /// What waits for an acknowledgement, and what is to be sent first.
@@ -216,7 +251,8 @@ impl SessionImage {
             let message = match stage {
                 Stage::PubComp => None,
                 Stage::PubAck | Stage::PubRec => {
-                    self.queued.remove(&sequence).map(|stored| delivery(stored, sequence))
+                    let stored = self.queued.remove(&sequence);
+                    stored.map(|stored| Delivery::restored(stored, sequence))
                 }
             };
             match (stage, &message) {
@@ -246,6 +282,10 @@ impl Engine {
         let (Some(user_name), Some(header)) = (user, image.header.take()) else {
             return self.shard.round.persist(Record::SessionRemove(key));
         };
+        if header.expiry_s == 0 {
+            // It was to end with its connection, and that has ended with the broker.
+            return self.shard.round.persist(Record::SessionRemove(key));
+        }
         let client = Arc::new(ClientName { user_name, ..ClientName::clone(&header.client) });
         let rights = self.shard.policy.rights(key.user, &key.client_id);
         let next_sequence = image.last_sequence();
@@ -293,7 +333,7 @@ impl Engine {
         // It says when the session went offline, if the broker was what ended its connection.
         self.shard.persist_session(place);
         self.restore_subscriptions(place, image.subscriptions);
-        self.restore_queue(place, image.queued);
+        self.restore_queue(place, image.queued, image.behind);
         self.shard.withdraw(place, now);
     }
 
@@ -327,19 +367,20 @@ impl Engine {
     }
 
     /// What waits, within the limits of now.
-    fn restore_queue(&mut self, place: SessionRef, queued: BTreeMap<u64, StoredDelivery>) {
+    fn restore_queue(
+        &mut self,
+        place: SessionRef,
+        queued: BTreeMap<u64, StoredDelivery>,
+        behind: Runs,
+    ) {
         let crate::engine::Shard { sessions, hub, round, .. } = &mut self.shard;
         let Some(session) = sessions.get_mut(place) else { return };
-        for (sequence, stored) in queued {
-            for gone in session.queue.push(delivery(stored, sequence), hub.limits()) {
-                let key = session.identity.key.clone();
-                round.persist(Record::MessageRemove { key, sequence: gone.sequence });
-            }
+        let here = queued.into_iter().map(|(sequence, it)| Delivery::restored(it, sequence));
+        let (queue, dropped) = Queue::restored(here, behind, hub);
+        session.queue = queue;
+        for sequence in dropped {
+            let key = session.identity.key.clone();
+            round.persist(Record::MessageRemove { key, sequence });
         }
     }
-}
-
-fn delivery(stored: StoredDelivery, sequence: u64) -> Delivery {
-    let StoredDelivery { qos, retain, identifiers, message } = stored;
-    Delivery { message, qos, retain, identifiers, sequence }
 }

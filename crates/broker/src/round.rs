@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::effect::Effect;
+use crate::fetch::Fetch;
 use crate::identity::{ClientName, ConnectionId, ShardId};
 use crate::message::{Message, Publication};
 use crate::outbox::BufferPool;
@@ -37,6 +38,7 @@ pub(crate) struct Round {
     /// Connections with output that waits for a commit, in its order.
     held: VecDeque<(u64, ConnectionId)>,
     closing: Vec<ConnectionId>,
+    fetches: u64,
     pub(crate) policy_generation: u64,
     pub(crate) pool: BufferPool,
     pub(crate) counters: Counters,
@@ -74,6 +76,7 @@ impl Round {
             committed: 0,
             held: VecDeque::new(),
             closing: Vec::new(),
+            fetches: 0,
             policy_generation: 0,
             pool: BufferPool::default(),
             counters: Counters::default(),
@@ -196,6 +199,16 @@ impl Round {
     pub(crate) fn decide(&mut self) -> DecisionId {
         self.decisions += 1;
         DecisionId { run: self.run, shard: self.shard.0, number: self.decisions }
+    }
+
+    /// A number that no other question to the disk has.
+    pub(crate) fn next_fetch(&mut self) -> u64 {
+        self.fetches += 1;
+        self.fetches
+    }
+
+    pub(crate) fn fetch(&mut self, fetch: Fetch) {
+        self.effects.push_back(Effect::Fetch(Box::new(fetch)));
     }
 
     pub(crate) fn pause(&mut self, connection: ConnectionId) {

@@ -1,6 +1,5 @@
 //! One session: what MQTT keeps for a (user, client id), online or not.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use access::{AuthMethod, Authenticated, ProvenMethods, Rights};
@@ -13,8 +12,9 @@ use crate::client_view::{ClientView, SubscriptionView};
 use crate::connection::Connection;
 use crate::held_will::HeldWill;
 use crate::identity::{ClientName, SessionIdentity};
-use crate::limits::{Limits, Persistence, QueueFull};
+use crate::limits::{Limits, Persistence};
 use crate::message::Delivery;
+use crate::queue::Queue;
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -55,80 +55,11 @@ pub(crate) struct Subscription {
     pub(crate) is_filtered: bool,
 }
 
-/// QoS 1 and 2 messages that wait: for the client to come back, to acknowledge, or to read.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    messages: VecDeque<Delivery>,
-    bytes: usize,
-}
-
-impl Queue {
-    /// Puts a message at the end. Returns the messages given up for it, possibly itself.
-    pub(crate) fn push(&mut self, delivery: Delivery, limits: &Limits) -> Vec<Delivery> {
-        let size = delivery.message.size();
-        let mut dropped = Vec::new();
-        while self.messages.len() >= limits.queue_messages_max
-            || self.bytes.saturating_add(size) > limits.queue_bytes_max
-        {
-            let oldest = match limits.queue_full {
-                QueueFull::DropOldest => self.pop(),
-                QueueFull::DropNewest => None,
-            };
-            let Some(oldest) = oldest else {
-                dropped.push(delivery);
-                return dropped;
-            };
-            dropped.push(oldest);
-        }
-        self.bytes += size;
-        self.messages.push_back(delivery);
-        dropped
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<Delivery> {
-        let delivery = self.messages.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(delivery.message.size());
-        if self.messages.is_empty() && self.messages.capacity() > QUEUE_CAPACITY_KEPT {
-            self.messages = VecDeque::new();
-        }
-        Some(delivery)
-    }
-
-    /// Keeps what `keep` wants; returns the rest.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
-        let mut dropped = Vec::new();
-        for delivery in std::mem::take(&mut self.messages) {
-            if keep(&delivery) {
-                self.messages.push_back(delivery);
-            } else {
-                self.bytes = self.bytes.saturating_sub(delivery.message.size());
-                dropped.push(delivery);
-            }
-        }
-        dropped
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Delivery> {
-        self.messages.iter()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.messages.len()
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
-    }
-}
-
 impl Session {
-    /// Whether what the session holds must survive a restart.
+    /// Whether what the session holds must survive a restart, or is recorded because the disk has messages
+    /// of its queue that nobody else has.
     pub(crate) fn is_durable(&self, limits: &Limits) -> bool {
-        limits.persistence == Persistence::On && self.expiry_s > 0
+        limits.persistence == Persistence::On && (self.expiry_s > 0 || self.queue.is_spilled())
     }
 
     pub(crate) fn view(&self) -> ClientView {
@@ -172,9 +103,6 @@ fn auth_methods(proven: ProvenMethods) -> Vec<AuthMethod> {
     let all = [AuthMethod::Password, AuthMethod::Certificate];
     all.into_iter().filter(|method| proven.contains(*method)).collect()
 }
-
-/// Places an empty queue may keep for what comes next.
-const QUEUE_CAPACITY_KEPT: usize = 32;
 
 #[cfg(test)]
 mod tests {

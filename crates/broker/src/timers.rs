@@ -21,6 +21,8 @@ pub(crate) enum Timer {
     Will(SessionRef),
     /// The session's time is over.
     SessionExpiry(SessionRef),
+    /// May the disk be asked again for what waits there?
+    Fetch(SessionRef),
     /// Refusals that were only counted are to be reported.
     Refusals,
     /// An hour is over: permits are forgotten, and publishers noted anew.

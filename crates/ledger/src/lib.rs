@@ -13,4 +13,4 @@ mod record;
 mod tests;
 
 pub use changes::Changes;
-pub use record::{put, read};
+pub use record::{message_key, message_place, message_size, put, read};

@@ -166,7 +166,9 @@ fn subscription_key(key: &SessionKey, filter: &SubscriptionFilter) -> Vec<u8> {
     out
 }
 
-fn message_key(key: &SessionKey, sequence: u64) -> Vec<u8> {
+/// The key of a message of this session.
+#[must_use]
+pub fn message_key(key: &SessionKey, sequence: u64) -> Vec<u8> {
     let mut out = part_key(key, MESSAGE);
     out.extend_from_slice(&sequence.to_be_bytes());
     out
@@ -182,6 +184,38 @@ fn way_key(way: Way) -> Vec<u8> {
     let mut out = Output::default();
     out.byte(FORWARD).u16(way.from.0).u16(way.to.0).u64(way.number);
     out.0
+}
+
+/// Whose message this is the key of, and its place; `None` if it is no message's.
+#[must_use]
+pub fn message_place(key: &[u8]) -> Option<(SessionKey, u64)> {
+    let mut key = Input(key);
+    (key.byte()? == SESSION).then_some(())?;
+    let session = read_name(&mut key)?;
+    (key.byte()? == MESSAGE).then_some(())?;
+    let sequence = key.u64()?;
+    key.0.is_empty().then_some((session, sequence))
+}
+
+/// The size of the message that an entry is, without making it.
+#[must_use]
+pub fn message_size(value: &[u8]) -> Option<usize> {
+    let mut value = Input(value);
+    (value.byte()? == VERSION).then_some(())?;
+    // QoS and retain flag of the delivery.
+    value.u16()?;
+    for _ in 0..value.u32()? {
+        value.u32()?;
+    }
+    // The same of the message, and when it expires.
+    value.u16()?;
+    value.optional()?;
+    // Who wrote it.
+    value.u128()?;
+    value.bytes()?;
+    let (topic, forwardable, payload) = (value.bytes()?, value.bytes()?, value.bytes()?);
+    let content = forwardable.len() + payload.len();
+    value.0.is_empty().then_some(Message::size_of(topic.len(), content))
 }
 
 /// The record that an entry is; `None` if it makes no sense.

@@ -223,3 +223,22 @@ fn no_bytes_make_a_reader_panic_and_what_is_read_means_the_same_when_written_aga
     }
     assert!(understood > 100, "{understood}");
 }
+
+#[test]
+fn a_message_that_stays_on_disk_counts_as_much_as_one_that_is_read() {
+    for payload in ["", "x", &"long ".repeat(100)] {
+        let delivery = delivery(payload);
+        let size = delivery.message.size();
+        let stored = Record::QueuedPut { key: key("ü"), sequence: 77, delivery };
+        let [(at, value)] = &entries(&[stored])[..] else { panic!("one entry") };
+        assert_eq!(crate::message_place(at), Some((key("ü"), 77)));
+        assert_eq!(crate::message_key(&key("ü"), 77), *at);
+        assert_eq!(crate::message_size(value), Some(size));
+        for length in 0..value.len() {
+            assert_eq!(crate::message_size(&value[..length]), None);
+        }
+    }
+    let others =
+        entries(&samples()).into_iter().filter(|(key, _)| crate::message_place(key).is_none());
+    assert_eq!(others.count(), samples().len() - 1, "only one of the samples is a message");
+}

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use broker::{Hub, Image, Record};
+use broker::{Fetch, Hub, Image, Limits, Record, StoredDelivery};
 use ledger::Changes;
 use testkit::judge::Judge;
 
@@ -79,11 +79,32 @@ impl Disk {
         self.before.clear();
     }
 
-    /// What a broker reads that starts from it.
-    pub(crate) fn read(&self) -> Image {
+    /// What is there of what is wanted.
+    pub(crate) fn read(&self, fetch: &Fetch) -> Vec<(u64, StoredDelivery)> {
+        let mut found = Vec::new();
+        for sequence in fetch.sequences() {
+            let key = ledger::message_key(fetch.key(), *sequence);
+            let Some(value) = self.entries.get(&key) else { continue };
+            match ledger::read(&key, value) {
+                Some(Record::QueuedPut { delivery, .. }) => found.push((*sequence, delivery)),
+                other => panic!("{other:?} is no message"),
+            }
+        }
+        found
+    }
+
+    /// What a broker reads that starts from it: of a long queue only the head.
+    pub(crate) fn image(&self, limits: &Limits) -> Image {
         let mut image = Image::default();
         for (key, value) in &self.entries {
-            image.take(ledger::read(key, value).expect("it was written by this broker"));
+            let behind = ledger::message_place(key)
+                .filter(|(session, sequence)| !image.wants(session, *sequence, limits));
+            if let Some((session, sequence)) = behind {
+                let size = ledger::message_size(value).expect("it was written by this broker");
+                image.take_behind(session, sequence, size);
+            } else {
+                image.take(ledger::read(key, value).expect("it was written by this broker"));
+            }
         }
         image
     }

@@ -102,6 +102,12 @@ impl Sim {
             while !self.world.committed.is_empty() {
                 self.step_committed();
             }
+            while !self.world.fetches.is_empty() {
+                self.read_disk(0, true);
+            }
+            while !self.world.fetched.is_empty() {
+                self.take_fetched(0);
+            }
             for number in self.links.keys().copied().collect::<Vec<_>>() {
                 self.serve(number);
             }

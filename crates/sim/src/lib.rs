@@ -51,6 +51,8 @@ pub struct Outcome {
     pub crashes: usize,
     /// Commits that the disk had confirmed and that a crash showed to be lost.
     pub forgotten: usize,
+    /// Messages that were read from disk for the queue of a session.
+    pub fetched: usize,
 }
 
 impl Outcome {

@@ -3,7 +3,7 @@
 use broker::ConnectionLost;
 use mqtt::ReasonCode;
 use testkit::Version;
-use testkit::judge::{Check, Hello, Rights, Sent, Taken, Wish};
+use testkit::judge::{Check, Hello, Rights, Rule, Sent, Taken, Wish};
 
 use crate::disk::Fate;
 use crate::link::Link;
@@ -274,6 +274,18 @@ impl Sim {
     pub(crate) fn check_disk(&mut self) {
         if let Some(nonsense) = self.world.disk.nonsense() {
             self.judge.accuse(Check::Stray, nonsense);
+        }
+    }
+
+    /// Somebody may read nothing any more, and every shard knows.
+    pub(crate) fn step_forbid_reading(&mut self) {
+        let person = self.choices.below(ROOT);
+        let mut rights = all_rights();
+        let (is_allow, reads, writes) = (false, true, false);
+        rights.rules.push(Rule { is_allow, reads, writes, filter: "#".to_owned() });
+        self.set_rights(person, rights);
+        for shard in 0..self.world.shards() {
+            self.tell_rights(shard);
         }
     }
 

@@ -13,6 +13,14 @@ pub enum Mutation {
     SwapForwards,
     /// A record of a waiting message never reaches the disk.
     LoseRecord,
+    /// A message that waits on disk is not found when it is read.
+    LoseFetched,
+    /// Two messages that wait on disk change places.
+    SwapFetched,
+    /// What was read for a session before is taken for what is read now.
+    StaleFetched,
+    /// What comes back from disk is judged by the rights of the beginning.
+    JudgeFetchedEarly,
     /// The engine is told of a commit before it is durable.
     CommitEarly,
     /// The engine is never told of changed rights.

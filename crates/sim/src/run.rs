@@ -1,8 +1,10 @@
 //! A run: one step after the other, each drawn, until the steps are used up.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use broker::{ConnectionId, DeniedPublish, Persistence};
+use access::UserId;
+use broker::{ConnectionId, DeniedPublish, Persistence, StoredDelivery};
 use testkit::Version;
 use testkit::judge::{Check, Judge, Rights, Setup};
 
@@ -13,9 +15,12 @@ use crate::disk::Fate;
 use crate::link::Link;
 use crate::mutation::Mutation;
 use crate::people::{PEOPLE, ROOT, all_rights};
-use crate::setting::draw_limits;
+use crate::setting::{bound_memory, draw_limits};
 use crate::trace::Trace;
 use crate::world::World;
+
+/// Messages that wait for a session, by place.
+type Waiting = Vec<(u64, StoredDelivery)>;
 
 /// Everything.
 pub(crate) struct Sim {
@@ -35,12 +40,15 @@ pub(crate) struct Sim {
     pub(crate) crashes: usize,
     /// Commits that the disk had confirmed and lost.
     pub(crate) forgotten: usize,
+    fetched: usize,
+    /// What was last read for a session, for a mutation.
+    fetched_before: BTreeMap<(UserId, Arc<str>), Waiting>,
 }
 
 impl Sim {
     pub(crate) fn new(mut choices: Choices, mutation: Option<Mutation>) -> Self {
         let shards = 1 + choices.below(4);
-        let limits = draw_limits(&mut choices);
+        let mut limits = draw_limits(&mut choices);
         let setup = Setup {
             shards,
             people: PEOPLE,
@@ -48,7 +56,9 @@ impl Sim {
             in_flight_max: limits.in_flight_max.get(),
             closes_denied: limits.denied_publish == DeniedPublish::Close,
         };
-        let seed = u64::try_from(choices.below(256)).unwrap_or(0);
+        let kind = choices.below(256);
+        bound_memory(&mut limits, kind);
+        let seed = u64::try_from(kind).unwrap_or(0);
         let mut clients = Vec::new();
         for person in 0..ROOT {
             for client in 0..CLIENTS_EACH {
@@ -72,6 +82,8 @@ impl Sim {
             mutation,
             crashes: 0,
             forgotten: 0,
+            fetched: 0,
+            fetched_before: BTreeMap::new(),
         };
         sim.world.disk.is_lying = sim.choices.chance(1, 5);
         for person in 0..PEOPLE {
@@ -102,6 +114,7 @@ impl Sim {
             acknowledged,
             crashes: self.crashes,
             forgotten: self.forgotten,
+            fetched: self.fetched,
             trace: self.trace.into_lines(),
         }
     }
@@ -123,6 +136,10 @@ impl Sim {
             (6, true),
             (1, true),
             (1, true),
+            (30, !self.world.fetches.is_empty()),
+            (30, !self.world.fetched.is_empty()),
+            // Rights that change between writing and reading, so that the mistake can be made at all.
+            (10, self.mutation == Some(Mutation::JudgeFetchedEarly)),
         ];
         let weights = possible.map(|(weight, is_possible)| if is_possible { weight } else { 0 });
         match self.choices.weighted(&weights) {
@@ -138,7 +155,10 @@ impl Sim {
             9 => self.step_fault(),
             10 => self.step_rights(),
             11 => self.step_crash(),
-            _ => self.step_storage(),
+            12 => self.step_storage(),
+            13 => self.step_fetch(),
+            14 => self.step_fetched(),
+            _ => self.step_forbid_reading(),
         }
         self.check_limits();
     }
@@ -237,6 +257,65 @@ impl Sim {
         self.trace.note(format!("shard {shard} learns of commit {number}"));
         self.world.engines[shard].committed(number);
         self.pump(shard);
+    }
+
+    fn step_fetch(&mut self) {
+        let index = self.choices.below(self.world.fetches.len());
+        let answers = !self.world.disk.is_failing && !self.choices.chance(1, 20);
+        self.read_disk(index, answers);
+    }
+
+    /// The disk is read for one of the shards that want it.
+    pub(crate) fn read_disk(&mut self, index: usize, answers: bool) {
+        let Some((shard, fetch)) = self.world.fetches.get(index) else { return };
+        self.trace.note(format!("disk is read for shard {shard}, {answers}: {fetch:?}"));
+        let loses = self.is_mutated(Mutation::LoseFetched, 3);
+        let swaps = self.is_mutated(Mutation::SwapFetched, 2);
+        let is_stale = self.is_mutated(Mutation::StaleFetched, 2);
+        let before = &mut self.fetched_before;
+        let fetched = &mut self.fetched;
+        self.world.read_disk(index, answers, |fetch, messages| {
+            *fetched += messages.len();
+            let name = (fetch.key().user, Arc::clone(&fetch.key().client_id));
+            if let Some(before) = before.get(&name).filter(|_| is_stale) {
+                for ((_, now), (_, then)) in messages.iter_mut().zip(before) {
+                    *now = broker::StoredDelivery::clone(then);
+                }
+            }
+            before.insert(name, messages.clone());
+            if loses {
+                messages.pop();
+            }
+            if swaps && messages.len() > 1 {
+                let first = messages[0].1.clone();
+                messages[0].1 = std::mem::replace(&mut messages[1].1, first);
+            }
+        });
+    }
+
+    fn step_fetched(&mut self) {
+        let index = self.choices.below(self.world.fetched.len());
+        self.take_fetched(index);
+    }
+
+    /// What was read comes to the shard that wanted it.
+    pub(crate) fn take_fetched(&mut self, index: usize) {
+        let is_early = self.is_mutated(Mutation::JudgeFetchedEarly, 1);
+        let may_come_in = |it: &usize| self.rights[*it].exists && self.rights[*it].is_enabled;
+        let everybody = (0..PEOPLE).filter(|it| is_early && may_come_in(it));
+        let free = everybody.map(|it| (it, self.epochs[it])).collect();
+        let shard = self.world.take_fetched(index, free);
+        self.trace.note(format!("shard {shard} gets what was read"));
+        self.pump(shard);
+        if is_early {
+            // Before the engine sees that other rights hold.
+            for number in self.links.keys().copied().collect::<Vec<_>>() {
+                self.flush(number, usize::MAX);
+            }
+        }
+        if self.world.unreadable() > 0 {
+            self.judge.accuse(Check::Lost, "it was not found on disk".to_owned());
+        }
     }
 
     fn step_time(&mut self) {

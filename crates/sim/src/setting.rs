@@ -45,5 +45,13 @@ pub(crate) fn draw_limits(choices: &mut Choices) -> Limits {
     limits
 }
 
+/// How much of a queue is in memory; the rest is on disk only.
+pub(crate) fn bound_memory(limits: &mut Limits, kind: usize) {
+    limits.queue_memory_messages_max = [1, 2, 4, 16, 256][kind % 5];
+    if kind.is_multiple_of(11) {
+        limits.queue_disk_bytes_max = 2_000;
+    }
+}
+
 /// What a session that is meant to last lasts, at most.
 pub(crate) const LASTING_S: u32 = 100_000;

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use access::{AuthMethod, Authenticated, Policy, PolicyChange, Proof};
 use arc_swap::ArcSwap;
-use broker::{Census, Effect, Engine, Hub, Limits, Record, ShardId, ShardMessage, Storage};
+use broker::{
+    Census, Effect, Engine, Fetch, FetchContent, Fetched, Hub, Limits, Record, ShardId,
+    ShardMessage, Storage, StoredDelivery,
+};
 use ledger::Changes;
 use mqtt::Timestamp;
 use testkit::judge::{Judge, Rights};
 
 use crate::disk::{Disk, Fate, Writer};
-use crate::people::{user, user_id};
+use crate::people::{all_rights, user, user_id};
 
 /// Everything but the network.
 pub(crate) struct World {
@@ -30,6 +33,10 @@ pub(crate) struct World {
     pub(crate) pending: VecDeque<(usize, u64, Vec<Record>)>,
     /// Commits of which the shards have not been told.
     pub(crate) committed: VecDeque<(usize, u64)>,
+    /// What shards want read, not looked at yet.
+    pub(crate) fetches: Vec<(usize, Fetch)>,
+    /// What was read, and has not come yet.
+    pub(crate) fetched: Vec<(usize, Fetched)>,
     /// Messages dropped by engines that are no more.
     dropped_before: u64,
     hash_seed: u64,
@@ -52,6 +59,8 @@ impl World {
             collecting: vec![Vec::new(); shards],
             pending: VecDeque::new(),
             committed: VecDeque::new(),
+            fetches: Vec::new(),
+            fetched: Vec::new(),
             dropped_before: 0,
             hash_seed,
         }
@@ -99,6 +108,7 @@ impl World {
                 Effect::Forward(to, message) => {
                     self.between[shard][usize::from(to.0)].push_back(message);
                 }
+                Effect::Fetch(fetch) => self.fetches.push((shard, *fetch)),
                 other => effects.push(other),
             }
         }
@@ -151,6 +161,39 @@ impl World {
         if fate == Fate::Everything { self.all_written() } else { Vec::new() }
     }
 
+    /// Looks up what is wanted by one of those that wait, as the disk has it at this moment.
+    pub(crate) fn read_disk(
+        &mut self,
+        index: usize,
+        answers: bool,
+        change: impl FnOnce(&Fetch, &mut Vec<(u64, StoredDelivery)>),
+    ) {
+        let (shard, fetch) = self.fetches.remove(index);
+        let mut messages = self.disk.read(&fetch);
+        change(&fetch, &mut messages);
+        let content = FetchContent::Messages(messages);
+        let content = if answers { content } else { FetchContent::Unavailable };
+        self.fetched.push((shard, fetch.answer(content)));
+    }
+
+    /// One of the answers comes, while these may do everything.
+    pub(crate) fn take_fetched(&mut self, index: usize, free: Vec<(usize, u64)>) -> usize {
+        let (shard, fetched) = self.fetched.remove(index);
+        let newest = self.policy.load_full();
+        if !free.is_empty() {
+            let put = |(person, epoch)| PolicyChange::PutUser(user(person, &all_rights(), epoch));
+            self.policy.store(Arc::new(newest.apply(free.into_iter().map(put))));
+        }
+        self.engines[shard].fetched(fetched, Timestamp(self.now));
+        self.policy.store(newest);
+        shard
+    }
+
+    /// Messages that the disk could not give back, which never happens here.
+    pub(crate) fn unreadable(&self) -> u64 {
+        self.engines.iter().map(|it| it.counters().dropped.unreadable).sum()
+    }
+
     /// Another broker starts from the disk.
     pub(crate) fn restart(&mut self, judge: &Judge) {
         self.dropped_before = self.dropped();
@@ -159,13 +202,15 @@ impl World {
         self.between = ways(shards);
         self.pending.clear();
         self.committed.clear();
+        self.fetches.clear();
+        self.fetched.clear();
         self.collecting.iter_mut().for_each(Vec::clear);
         self.untold.fill(false);
         self.writer = Writer::default();
         self.disk.is_failing = false;
         // What was not lost now has reached the disk for good.
         self.disk.settle();
-        let mut image = self.disk.read();
+        let mut image = self.disk.image(self.hub.limits());
         let mut changes = Changes::default();
         for record in image.settle().iter().chain(&image.restore_retained(&self.hub, self.at())) {
             ledger::put(record, &self.hub, &mut changes);
@@ -199,6 +244,9 @@ impl World {
             return Some(format!("{census:?}"));
         }
         let hub = (self.hub.connections(), self.hub.will_bytes(), self.hub.retained_usage());
+        if self.hub.queue_disk_bytes() != 0 {
+            return Some(format!("{} bytes of queues on disk", self.hub.queue_disk_bytes()));
+        }
         if hub != (0, 0, (0, 0)) {
             return Some(format!("connections, wills and retained: {hub:?}"));
         }

@@ -12,7 +12,7 @@ fn check(mutation: Mutation, expected: Check) {
     assert!((0..SEEDS_MAX).any(fails), "{mutation:?} is never found as {expected:?}");
 }
 
-const SEEDS_MAX: u64 = 1_500;
+const SEEDS_MAX: u64 = 8_000;
 
 #[test]
 fn a_message_that_is_lost_is_missed_wherever_it_was_lost() {
@@ -27,6 +27,14 @@ fn a_message_that_is_lost_is_missed_wherever_it_was_lost() {
 fn a_message_that_comes_twice_or_in_another_order_is_noticed() {
     check(Mutation::RepeatPublish, Check::Twice);
     check(Mutation::SwapForwards, Check::Order);
+}
+
+#[test]
+fn what_comes_back_from_disk_wrongly_is_noticed() {
+    check(Mutation::LoseFetched, Check::Lost);
+    check(Mutation::SwapFetched, Check::Order);
+    check(Mutation::StaleFetched, Check::Twice);
+    check(Mutation::JudgeFetchedEarly, Check::Rights);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 /// Runs all seeds; together they must have done enough to mean something.
 fn check(seeds: Range<u64>) {
-    let (mut deliveries, mut acknowledged, mut crashes, mut forgotten) = (0, 0, 0, 0);
+    let (mut deliveries, mut acknowledged, mut crashes) = (0, 0, 0);
+    let (mut forgotten, mut fetched) = (0, 0);
     for seed in seeds.clone() {
         let outcome = sim::run(seed, sim::STEPS, None);
         assert!(outcome.violation.is_none(), "seed {seed}:\n{}", outcome.report());
@@ -13,10 +14,12 @@ fn check(seeds: Range<u64>) {
         acknowledged += outcome.acknowledged;
         crashes += outcome.crashes;
         forgotten += outcome.forgotten;
+        fetched += outcome.fetched;
     }
     assert!(deliveries > 8 * (seeds.end - seeds.start), "{deliveries} deliveries");
     assert!(acknowledged > seeds.clone().count(), "{acknowledged} acknowledged");
     assert!(forgotten > seeds.clone().count() / 10, "{forgotten} commits lost by the disk");
+    assert!(fetched > seeds.clone().count() / 4, "{fetched} read from disk");
     assert!(crashes > seeds.count() / 2, "{crashes} crashes");
 }
 

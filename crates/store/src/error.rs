@@ -69,6 +69,12 @@ pub enum StoreError {
         /// It is for want of room.
         is_full: bool,
     },
+    /// Entries of the state log cannot be read for the time being.
+    #[error("cannot read the state log now: {reason}")]
+    Unavailable {
+        /// What was wrong.
+        reason: String,
+    },
     /// The database refused.
     #[error("cannot {doing} the database: {source}")]
     Database {
@@ -92,6 +98,7 @@ impl StoreError {
             }
             StoreError::InUse { .. }
             | StoreError::Newer { .. }
+            | StoreError::Unavailable { .. }
             | StoreError::Corrupt { .. }
             | StoreError::Lost { .. }
             | StoreError::Older { .. } => false,

@@ -23,6 +23,7 @@ mod restart;
 mod revocation;
 mod rights;
 mod sessions;
+mod spill;
 mod system;
 mod users;
 mod wills;

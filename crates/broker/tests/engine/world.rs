@@ -7,8 +7,8 @@ use std::sync::Arc;
 use access::{AuthMethod, Authenticated, Policy, PolicyChange, Proof, User};
 use arc_swap::ArcSwap;
 use broker::{
-    Attach, ClientView, ConnectionId, ConnectionLost, Effect, Engine, Hub, Limits, Peer, Record,
-    Report, ShardId, ShardMessage, shard_of,
+    Attach, ClientView, ConnectionId, ConnectionLost, Effect, Engine, Fetch, Hub, Limits, Peer,
+    Record, Report, ShardId, ShardMessage, shard_of,
 };
 use mqtt::{
     Connect, DecodeLimits, Decoded, Disconnect, OutgoingPublish, Packet, PacketId, ProtocolVersion,
@@ -39,6 +39,12 @@ pub(crate) struct World {
     pub(crate) is_disk_slow: bool,
     uncommitted: Vec<Vec<Record>>,
     commits: VecDeque<(usize, u64, Vec<Record>)>,
+    /// Questions to the disk that are not answered yet.
+    pub(crate) fetches: VecDeque<(usize, Fetch)>,
+    /// They are answered only when a test says so.
+    pub(crate) are_fetches_slow: bool,
+    /// What the disk has lost of those that wait: their payloads.
+    pub(crate) damaged: Vec<String>,
     /// Everything that happened, in order: `persist`, `flush 0`.
     pub(crate) log: Vec<String>,
     /// Nothing gets from shard to shard.
@@ -98,6 +104,9 @@ impl World {
             is_disk_slow: false,
             uncommitted: (0..shards).map(|_| Vec::new()).collect(),
             commits: VecDeque::new(),
+            fetches: VecDeque::new(),
+            are_fetches_slow: false,
+            damaged: Vec::new(),
             log: Vec::new(),
             are_shards_apart: false,
             between_shards: VecDeque::new(),
@@ -467,6 +476,12 @@ impl World {
                 }
             }
             Effect::Report(report) => self.reports.push(report),
+            Effect::Fetch(fetch) => {
+                self.fetches.push_back((shard, *fetch));
+                if !self.are_fetches_slow {
+                    self.answer_fetch();
+                }
+            }
             Effect::Forward(to, message) => self.between_shards.push_back((to, message)),
             Effect::Pause(id) => {
                 if let Some(client) = self.client_of(shard, id) {

@@ -350,6 +350,9 @@ fn every_limit_of_the_engine_has_a_key() {
         shard_window_bytes: _,
         queue_messages_max: _,
         queue_bytes_max: _,
+        queue_memory_messages_max: _,
+        queue_memory_bytes_max: _,
+        queue_disk_bytes_max: _,
         queue_full: _,
         receive_max: _,
         in_flight_max: _,
@@ -379,5 +382,5 @@ fn every_limit_of_the_engine_has_a_key() {
     let keys_of = |section| KEYS.iter().filter(|key| key.section == section).count();
     // Those before a login, and the memory ceiling.
     let of_others = 11;
-    assert_eq!(keys_of("limits") - of_others + keys_of("mqtt"), 32);
+    assert_eq!(keys_of("limits") - of_others + keys_of("mqtt"), 35);
 }

@@ -153,6 +153,11 @@ fn of_sessions(sources: &Sources, census: &Census) -> Vec<Use> {
         Use::of_client("outbox_bytes_max", limits.outbox_bytes_max, &fullest.outbox_bytes),
         Use::of_client("queue_messages_max", limits.queue_messages_max, &fullest.queue_messages),
         Use::of_client("queue_bytes_max", limits.queue_bytes_max, &fullest.queue_bytes),
+        Use::of(
+            "queue_disk_bytes_max",
+            limits.queue_disk_bytes_max,
+            sources.hub.queue_disk_bytes(),
+        ),
         Use::of_client("subscriptions_per_session_max", subscriptions_max, &fullest.subscriptions),
         Use::of_client(
             "retained_backlog_max",

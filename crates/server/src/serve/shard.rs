@@ -268,6 +268,11 @@ impl Shard {
                 Effect::Pause(id) => self.with_link(id, Link::pause),
                 Effect::Resume(id) => self.with_link(id, Link::resume),
                 Effect::Forward(shard, message) => self.forward(shard, message),
+                Effect::Fetch(fetch) => {
+                    if let Some(journal) = &self.journal {
+                        journal.fetch(self.id, *fetch);
+                    }
+                }
                 Effect::Report(report) => {
                     self.metrics.count_report(&report);
                     report::log(&report);
@@ -547,6 +552,9 @@ async fn watch_disk(shard: Rc<Shard>, journal: Arc<Journal>) {
     loop {
         let news = journal.changed(shard.id).await;
         shard.engine.borrow_mut().committed(news.committed);
+        for fetched in news.fetched {
+            shard.engine.borrow_mut().fetched(fetched, clock::now());
+        }
         if news.failures != failures {
             failures = news.failures;
             shard.engine.borrow_mut().storage_failed(clock::now());

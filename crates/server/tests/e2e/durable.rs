@@ -50,6 +50,32 @@ fn what_was_confirmed_is_there_after_a_kill() {
 }
 
 #[test]
+fn a_queue_that_is_mostly_on_disk_comes_back_in_order_once_and_under_the_rights_of_then() {
+    let mut broker = setup().env("COUNTERSIGN_LIMITS_QUEUE_MEMORY_MESSAGES_MAX", "8").start();
+    broker.add_user("machine", PASSWORD, &["--allow", "readWrite:#"]);
+    for version in Version::BOTH {
+        let mut reader = by(version, "reader").resuming().connect(broker.mqtt());
+        assert_eq!(reader.subscribe("a/#", 2), 2);
+        drop(reader);
+        let mut writer = by(version, "writer").connect(broker.mqtt());
+        for number in 0..200_u8 {
+            let topic = if number % 10 == 0 { "a/secret" } else { "a/b" };
+            writer.publish(Publish::new(topic, &[number]).qos(1 + number % 2, 0));
+        }
+        broker.kill_and_restart();
+        drop(broker.cli(&["user", "set", "machine", "--deny", "read:a/secret"]).ok());
+        let mut reader = by(version, "reader").resuming().connect(broker.mqtt());
+        for number in (0..200_u8).filter(|it| it % 10 != 0) {
+            assert_eq!(reader.message(), ("a/b".to_owned(), vec![number]), "{version:?}");
+        }
+        assert_eq!(reader.messages_before_ping(), []);
+        reader.disconnect();
+        drop(broker.cli(&["user", "set", "machine", "--revoke", "read:a/secret"]).ok());
+        by(version, "reader").connect(broker.mqtt()).disconnect();
+    }
+}
+
+#[test]
 fn a_will_with_a_delay_and_the_time_of_a_session_go_on_over_a_restart() {
     const EXPIRY_TWO_SECONDS: &[u8] = &[0x11, 0, 0, 0, 2];
     let mut broker = broker("fsync");

@@ -198,7 +198,7 @@ fn after_a_failure_a_log_that_is_not_there_any_more_is_not_made_anew_and_empty()
     let state = directory.path().join("state");
     let _all = written(&state);
     let (mut log, _) = StateLog::open(&state, Safety::Synced).unwrap();
-    log.open = None;
+    log.set_open(None);
     fs::remove_dir_all(&state).unwrap();
     let error = log.commit([], [(&b"a"[..], None)]).unwrap_err();
     assert!(error.to_string().contains("removed or replaced"), "{error}");
@@ -212,7 +212,7 @@ fn a_log_that_failed_goes_on_with_all_it_had_when_it_is_opened_again() {
     let mut all = written(&state);
     let (mut log, _) = StateLog::open(&state, Safety::Synced).unwrap();
     put(&mut log, ["e".to_owned()]);
-    log.open = None;
+    log.set_open(None);
     put(&mut log, ["f".to_owned()]);
     all.extend(["e".to_owned(), "f".to_owned()]);
     assert_eq!(keys(&log), (all.clone(), 0));

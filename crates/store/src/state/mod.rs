@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod faults;
+mod reader;
 mod salvage;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,8 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+pub use reader::StateReader;
 
 use crate::StoreError;
 
@@ -36,6 +39,8 @@ pub struct StateLog {
     place: Place,
     /// `None` after a failure, until it opens again.
     open: Option<Open>,
+    /// For those who read meanwhile.
+    entries: reader::Shared,
 }
 
 struct Open {
@@ -64,8 +69,16 @@ impl StateLog {
         let (open, damage) = salvage::open(directory)?;
         let place = Place::of(directory)
             .map_err(|source| StoreError::Directory { path: directory.to_path_buf(), source })?;
-        let log = StateLog { directory: directory.to_path_buf(), safety, place, open: Some(open) };
+        let (directory, entries) = (directory.to_path_buf(), reader::Shared::default());
+        let mut log = StateLog { directory, safety, place, open: None, entries };
+        log.set_open(Some(open));
         Ok((log, damage))
+    }
+
+    /// Reads while this one writes.
+    #[must_use]
+    pub fn reader(&self) -> StateReader {
+        StateReader { entries: reader::Shared::clone(&self.entries) }
     }
 
     /// Gives every entry to `f`, in the order of the keys. Returns how many could not be read.
@@ -100,10 +113,11 @@ impl StateLog {
         copy.commit([], entries.iter().map(|(key, value)| (&**key, Some(&**value))))?;
         // Neither is open while they change places.
         drop(copy);
-        self.open = None;
+        self.set_open(None);
         let aside = salvage::replace(&directory).map_err(unusable)?;
         self.place = Place::of(&directory).map_err(unusable)?;
-        self.open = Some(Open::at(&directory).map_err(|error| self.failed("open", &error))?);
+        let open = Open::at(&directory).map_err(|error| self.failed("open", &error))?;
+        self.set_open(Some(open));
         Ok(aside)
     }
 
@@ -120,7 +134,7 @@ impl StateLog {
     ) -> Result<(), StoreError> {
         // One whose own threads have failed takes nothing any more, and does not say why.
         if self.open.as_ref().is_some_and(Open::has_failed) {
-            self.open = None;
+            self.set_open(None);
         }
         if self.open.is_none() {
             self.reopen()?;
@@ -129,7 +143,7 @@ impl StateLog {
         open.commit(prefixes, entries, self.safety).map_err(|error| {
             // A log that failed once takes nothing more until it is opened anew and has read what is there. The group
             // may be there.
-            self.open = None;
+            self.set_open(None);
             self.failed("write", &error)
         })?;
         if self.is_in_place() { Ok(()) } else { self.return_to_place() }
@@ -145,7 +159,8 @@ impl StateLog {
         }
         salvage::refresh(&self.directory).map_err(|error| self.failed("open", &error.into()))?;
         let reopened = salvage::attempt(&self.directory);
-        self.open = Some(reopened.map_err(|error| self.failed("open", &error))?);
+        let reopened = reopened.map_err(|error| self.failed("open", &error))?;
+        self.set_open(Some(reopened));
         Ok(())
     }
 
@@ -169,6 +184,12 @@ impl StateLog {
             "files of the state log were removed or replaced while it was in use: it is written anew, and nothing is lost"
         );
         Ok(())
+    }
+
+    /// Readers have to be rid of a log before it can be opened anew.
+    fn set_open(&mut self, open: Option<Open>) {
+        *self.entries.lock() = open.as_ref().map(|it| it.entries.clone());
+        self.open = open;
     }
 
     fn removed(&self) -> StoreError {
@@ -201,6 +222,12 @@ impl Place {
     fn of(directory: &Path) -> std::io::Result<Place> {
         let it = std::fs::metadata(directory)?;
         Ok(Place { device: it.dev(), inode: it.ino() })
+    }
+}
+
+impl Drop for StateLog {
+    fn drop(&mut self) {
+        self.set_open(None);
     }
 }
 

@@ -204,3 +204,66 @@ fn a_crash_while_a_log_is_replaced_loses_neither_of_the_two() {
     std::fs::rename(&state, &rebuilt).unwrap();
     assert_eq!(keys(&open(directory.path()).0), ["a"]);
 }
+
+#[test]
+fn a_reader_finds_what_is_committed_and_leaves_out_what_is_not_there_also_after_a_rebuild() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(directory.path());
+    let reader = log.reader();
+    put(&mut log, &["a", "b", "c", "d"]);
+    let read = |keys: &[&str]| {
+        let keys: Vec<_> = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
+        let mut found = Vec::new();
+        reader.read(&keys, |index, value| {
+            assert!(value.starts_with(&keys[index]), "a value belongs to another key");
+            found.push(index);
+        })?;
+        Ok::<_, crate::StoreError>(found)
+    };
+    assert_eq!(read(&["a", "b", "bb", "d", "e"]).unwrap(), [0, 1, 3]);
+    assert_eq!(read(&[]).unwrap(), [] as [usize; 0]);
+    put(&mut log, &["e"]);
+    log.commit([], [(&b"a"[..], None)]).unwrap();
+    assert_eq!(read(&["a", "e"]).unwrap(), [1]);
+    log.rebuild().unwrap();
+    assert_eq!(read(&["a", "b", "e"]).unwrap(), [1, 2]);
+    drop(log);
+    let closed = read(&["b"]);
+    assert!(matches!(closed, Err(crate::StoreError::Unavailable { .. })), "{closed:?}");
+    assert_eq!(keys(&open(directory.path()).0), ["b", "c", "d", "e"], "the lock was given back");
+}
+
+#[test]
+fn a_reader_gives_what_is_whole_of_a_damaged_table_and_the_rest_is_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(directory.path());
+    let names: Vec<_> = (0..2_000).map(|number| format!("{number:06}")).collect();
+    let all: Vec<_> = names.iter().map(String::as_str).collect();
+    put(&mut log, &all);
+    log.open.as_ref().unwrap().entries.rotate_memtable_and_wait().unwrap();
+    drop(log);
+    let tables = directory.path().join("state/keyspaces");
+    let table = largest_file(&tables);
+    let mut bytes = std::fs::read(&table).unwrap();
+    bytes[9_000] ^= 0x55;
+    std::fs::write(&table, bytes).unwrap();
+    let (log, _) = open(directory.path());
+    let keys: Vec<_> = names.iter().map(|key| key.as_bytes().to_vec()).collect();
+    let mut found = 0;
+    log.reader().read(&keys, |_, _| found += 1).unwrap();
+    assert!((1_000..2_000).contains(&found), "{found} of 2000 read");
+}
+
+fn largest_file(directory: &Path) -> std::path::PathBuf {
+    let mut files = Vec::new();
+    let mut directories = vec![directory.to_path_buf()];
+    while let Some(next) = directories.pop() {
+        for entry in std::fs::read_dir(next).unwrap().map(Result::unwrap) {
+            match entry.file_type().unwrap().is_dir() {
+                true => directories.push(entry.path()),
+                false => files.push((entry.metadata().unwrap().len(), entry.path())),
+            }
+        }
+    }
+    files.into_iter().max().unwrap().1
+}

@@ -301,7 +301,9 @@ impl Judge {
     /// The message is retained from now on, instead of what was before.
     fn keep(&mut self, number: u32) {
         let message = &self.messages[&number];
-        let (is_sure, shard) = (!message.is_doubtful && !message.is_muddled, message.shard);
+        // One that was sent again under another prefix is kept on one of its topics, and nobody knows here on which.
+        let is_sure = !message.is_doubtful && !message.is_muddled && message.topics.len() == 1;
+        let shard = message.shard;
         for topic in message.topics.clone() {
             self.replace_kept(&topic, is_sure, shard);
             let kept = Kept { number, replaced: None, is_confirmed: false, shard };

@@ -1,8 +1,11 @@
 //! The disk of the fake world: what is durable, and what is left after a crash.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use broker::{Engine, Hub, Image, Record, ShardId};
+use broker::{
+    Engine, Fetch, FetchContent, Fetched, Hub, Image, Limits, Record, ShardId, StoredDelivery,
+};
 
 use super::World;
 
@@ -13,6 +16,45 @@ impl World {
         self.log.push("commit".into());
         self.disk.extend(group);
         self.engines[shard].committed(number);
+    }
+
+    /// The oldest question to the disk is answered, from what is durable now.
+    pub(crate) fn answer_fetch(&mut self) {
+        let (shard, fetch) = self.fetches.pop_front().expect("something to read");
+        let content = FetchContent::Messages(self.waiting_on_disk(&fetch));
+        self.answer(shard, fetch.answer(content));
+    }
+
+    /// The disk does not answer the oldest question.
+    pub(crate) fn fail_fetch(&mut self) {
+        let (shard, fetch) = self.fetches.pop_front().expect("something to read");
+        self.answer(shard, fetch.answer(FetchContent::Unavailable));
+    }
+
+    pub(crate) fn answer(&mut self, shard: usize, answer: Fetched) {
+        self.engines[shard].fetched(answer, self.now);
+    }
+
+    /// What the disk has of what is asked for.
+    pub(crate) fn waiting_on_disk(&self, fetch: &Fetch) -> Vec<(u64, StoredDelivery)> {
+        let mut messages = BTreeMap::new();
+        for record in &self.disk {
+            match record {
+                Record::QueuedPut { key, sequence, delivery } if key == fetch.key() => {
+                    messages.insert(*sequence, delivery.clone());
+                }
+                Record::MessageRemove { key, sequence } if key == fetch.key() => {
+                    messages.remove(sequence);
+                }
+                Record::SessionRemove(key) if key == fetch.key() => messages.clear(),
+                _ => {}
+            }
+        }
+        messages.retain(|sequence, delivery| {
+            let payload = String::from_utf8_lossy(delivery.message.payload());
+            fetch.sequences().contains(sequence) && !self.damaged.iter().any(|it| *it == payload)
+        });
+        messages.into_iter().collect()
     }
 
     /// All that waits for the disk becomes durable.
@@ -30,6 +72,12 @@ impl World {
         self.crash_into(shards, away_s);
     }
 
+    /// The same, into a broker with other limits.
+    pub(crate) fn crash_with(&mut self, shards: usize, limits: Limits, away_s: u64) {
+        self.hub = Hub::new(Arc::clone(&self.policy), shards, limits, 7);
+        self.crash_into(shards, away_s);
+    }
+
     /// The same, into another number of shards.
     pub(crate) fn crash_into(&mut self, shards: usize, away_s: u64) {
         self.now = self.now.plus_s(away_s);
@@ -39,6 +87,7 @@ impl World {
         }
         self.between_shards.clear();
         self.commits.clear();
+        self.fetches.clear();
         let limits = self.hub.limits().clone();
         self.hub = Hub::new(Arc::clone(&self.policy), shards, limits, 7);
         let mut image = Image::default();

@@ -96,6 +96,12 @@ pub(crate) static FAMILIES: &[Family] = &[
 
     gauge("countersign_queued_messages", &[], "QoS 1 and 2 messages in the queues of sessions."),
     gauge("countersign_queued_bytes", &[], "Their bytes."),
+    gauge("countersign_queued_disk_messages", &[], "Those of them that wait on disk only."),
+    gauge("countersign_queued_disk_bytes", &[], "Their bytes."),
+    gauge("countersign_queue_memory_bytes", &[], "Bytes of memory that the queues of sessions take."),
+    counter("countersign_queue_read_messages_total", &[], "Messages that waited on disk only and were read."),
+    counter("countersign_queue_read_failures_total", &[], "Times that such messages could not be read for the time being."),
+    histogram("countersign_queue_read_seconds", &[], "How long it took to read a batch of such messages."),
     gauge("countersign_queues_near_limit", &[], "Sessions whose queue is at four fifths of a bound or more."),
     gauge("countersign_inflight_messages", &[], "QoS 1 and 2 messages sent and not acknowledged."),
     gauge("countersign_inflight_bytes", &[], "Their bytes."),

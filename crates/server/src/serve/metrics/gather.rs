@@ -92,11 +92,15 @@ fn put_rules(out: &mut Samples, counters: &Counters) {
     for (rule, count) in [
         ("outbox_bytes_max", dropped.outbox_full),
         ("queue_full", dropped.queue_full),
+        ("queue_disk_bytes_max", dropped.disk_queue_full),
+        ("unreadable", dropped.unreadable),
         ("retained_backlog_max", dropped.retained_backlog_full),
         ("memory_bytes_max", dropped.memory_full),
     ] {
         out.put("countersign_messages_dropped_total", &[rule], count);
     }
+    out.put("countersign_queue_read_messages_total", &[], counters.fetched);
+    out.put("countersign_queue_read_failures_total", &[], counters.fetches_failed);
     out.put("countersign_messages_not_retained_total", &[], counters.not_retained);
     out.put("countersign_publishers_paused_total", &[], counters.held_back);
     out.put("countersign_publish_budget_waits_total", &[], counters.budget_waits);
@@ -120,6 +124,9 @@ fn put_held(out: &mut Samples, sources: &Sources, census: &Census) {
         ("countersign_receivers_behind", census.behind),
         ("countersign_queued_messages", census.queued_messages),
         ("countersign_queued_bytes", census.queued_bytes),
+        ("countersign_queued_disk_messages", census.queued_on_disk),
+        ("countersign_queued_disk_bytes", census.queued_on_disk_bytes),
+        ("countersign_queue_memory_bytes", census.queue_memory_bytes),
         ("countersign_queues_near_limit", census.queues_near_limit),
         ("countersign_inflight_messages", census.in_flight),
         ("countersign_inflight_bytes", census.in_flight_bytes),
@@ -136,6 +143,7 @@ fn put_held(out: &mut Samples, sources: &Sources, census: &Census) {
 fn put_state(out: &mut Samples, sources: &Sources, counters: &Counters) {
     let Some(journal) = &sources.journal else { return };
     let times = journal.commit_times();
+    out.put_times("countersign_queue_read_seconds", &[], &journal.read_times());
     out.put("countersign_state_commits_total", &[], times.count);
     out.put_times("countersign_state_commit_seconds", &[], &times);
     out.put("countersign_state_failures_total", &[], journal.failures());

@@ -11,34 +11,39 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use broker::{Hub, Record, ShardId, Storage};
+use broker::{Fetch, Fetched, Hub, Record, ShardId, Storage};
 use ledger::Changes;
 use parking_lot::Mutex;
 use store::StateLog;
 use tokio::sync::Notify;
 
+use super::reader::Reader;
 use crate::serve::clock::Stopwatch;
 use crate::serve::histogram::{Histogram, Times};
 
 /// The way to the thread that writes.
 pub(crate) struct Journal {
     groups: Mutex<Option<Sender<Group>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    questions: Mutex<Option<Sender<(ShardId, Fetch)>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     progress: Arc<Progress>,
     waiting_bytes_max: usize,
 }
 
-/// What the thread lets others know.
-struct Progress {
+/// What the threads let others know.
+pub(super) struct Progress {
     shards: Box<[ShardProgress]>,
     waiting_bytes: AtomicUsize,
     failures: AtomicU64,
     commits: Histogram,
+    reads: Histogram,
 }
 
 #[derive(Default)]
 struct ShardProgress {
     committed: AtomicU64,
+    /// What was read from disk for it.
+    fetched: Mutex<Vec<Fetched>>,
     changed: Notify,
 }
 
@@ -50,29 +55,48 @@ struct Group {
     bytes: usize,
 }
 
-/// How far the thread is with a shard's records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far the threads are with what a shard has given them.
+#[derive(Debug)]
 pub(crate) struct News {
     /// The last group that is durable.
     pub(crate) committed: u64,
     /// How often the disk has failed.
     pub(crate) failures: u64,
+    /// What was read.
+    pub(crate) fetched: Vec<Fetched>,
+}
+
+impl Progress {
+    pub(super) fn count_read(&self, took: Duration) {
+        self.reads.count(took);
+    }
+
+    pub(super) fn tell_fetched(&self, shard: ShardId, fetched: Fetched) {
+        if let Some(progress) = self.shards.get(usize::from(shard.0)) {
+            progress.fetched.lock().push(fetched);
+            progress.changed.notify_one();
+        }
+    }
 }
 
 impl Journal {
-    /// Starts the thread on an open log.
+    /// Starts the threads on an open log: one that writes, and one that reads.
     ///
     /// # Errors
-    /// The thread is not to be had.
+    /// A thread is not to be had.
     pub(crate) fn start(log: StateLog, hub: Arc<Hub>) -> io::Result<Arc<Self>> {
         let progress = Arc::new(Progress {
             shards: (0..hub.shards()).map(|_| ShardProgress::default()).collect(),
             waiting_bytes: AtomicUsize::new(0),
             failures: AtomicU64::new(0),
             commits: Histogram::default(),
+            reads: Histogram::default(),
         });
         let waiting_bytes_max = hub.limits().commit_bytes_max;
         let (sender, groups) = mpsc::channel();
+        let (asker, questions) = mpsc::channel();
+        let reader =
+            Reader { entries: log.reader(), progress: Arc::clone(&progress), is_failing: false };
         let writer = Writer {
             log,
             hub,
@@ -82,11 +106,15 @@ impl Journal {
             bytes: 0,
             outage: None,
         };
-        let thread =
-            std::thread::Builder::new().name("state".into()).spawn(move || writer.run(&groups))?;
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let threads = vec![
+            thread("state-read").spawn(move || reader.run(&questions))?,
+            thread("state").spawn(move || writer.run(&groups))?,
+        ];
         Ok(Arc::new(Self {
             groups: Mutex::new(Some(sender)),
-            thread: Mutex::new(Some(thread)),
+            questions: Mutex::new(Some(asker)),
+            threads: Mutex::new(threads),
             progress,
             waiting_bytes_max,
         }))
@@ -99,6 +127,14 @@ impl Journal {
         if let Some(groups) = &*self.groups.lock() {
             // It ends only after all shards.
             drop(groups.send(Group { shard, number, records, bytes }));
+        }
+    }
+
+    /// Has messages read that wait on disk only. They come with [`Journal::changed`].
+    pub(crate) fn fetch(&self, shard: ShardId, fetch: Fetch) {
+        if let Some(questions) = &*self.questions.lock() {
+            // It ends only after all shards.
+            drop(questions.send((shard, fetch)));
         }
     }
 
@@ -127,21 +163,28 @@ impl Journal {
         self.progress.commits.times()
     }
 
+    /// How long it took to read messages that wait on disk only.
+    pub(crate) fn read_times(&self) -> Times {
+        self.progress.reads.times()
+    }
+
     /// Waits until there is something new for this shard.
     pub(crate) async fn changed(&self, shard: ShardId) -> News {
         let failures = || self.progress.failures.load(Ordering::Acquire);
         let Some(progress) = self.progress.shards.get(usize::from(shard.0)) else {
-            return News { committed: 0, failures: failures() };
+            return News { committed: 0, failures: failures(), fetched: Vec::new() };
         };
         progress.changed.notified().await;
         let committed = progress.committed.load(Ordering::Acquire);
-        News { committed, failures: failures() }
+        let fetched = std::mem::take(&mut *progress.fetched.lock());
+        News { committed, failures: failures(), fetched }
     }
 
-    /// Waits until everything is durable that was handed over, and ends the thread.
+    /// Waits until everything is durable that was handed over, and ends the threads.
     pub(crate) fn close(&self) {
+        drop(self.questions.lock().take());
         drop(self.groups.lock().take());
-        if let Some(thread) = self.thread.lock().take() {
+        for thread in self.threads.lock().drain(..) {
             drop(thread.join());
         }
     }

@@ -3,11 +3,12 @@
 //! What lies under which key is the crate `ledger`'s, where it lies the crate `store`'s; `journal.rs` is the thread that writes.
 
 mod journal;
+mod reader;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use broker::{Engine, Hub, Image, ShardId};
+use broker::{Engine, Hub, Image, Limits, ShardId};
 use ledger::Changes;
 use store::{Safety, StateLog};
 
@@ -47,7 +48,7 @@ impl State {
         let (mut log, damage) =
             StateLog::open(&data_dir.join(DIRECTORY), safety).map_err(refuse)?;
         tell_damage(&damage);
-        let (mut image, unreadable) = read(&log).map_err(refuse)?;
+        let (mut image, unreadable) = read(&log, hub.limits()).map_err(refuse)?;
         if unreadable > 0 {
             // What cannot be read cannot be removed either, and would be in the way for ever.
             let aside = log.rebuild().map_err(refuse)?.unwrap_or_default();
@@ -108,12 +109,21 @@ fn tell_damage(damage: &store::Damage) {
 }
 
 /// What is on the disk, and how much of it cannot be read at all.
-fn read(log: &StateLog) -> Result<(Image, usize), store::StoreError> {
+///
+/// Of a long queue only the head is taken into memory, and of the rest where it lies.
+fn read(log: &StateLog, limits: &Limits) -> Result<(Image, usize), store::StoreError> {
     let mut image = Image::default();
     let mut not_understood = 0;
-    let unreadable = log.read(|key, value| match ledger::read(key, value) {
-        Some(record) => image.take(record),
-        None => not_understood += 1,
+    let unreadable = log.read(|key, value| {
+        let behind = ledger::message_place(key)
+            .filter(|(session, sequence)| !image.wants(session, *sequence, limits));
+        let taken = match behind {
+            Some((session, sequence)) => {
+                ledger::message_size(value).map(|size| image.take_behind(session, sequence, size))
+            }
+            None => ledger::read(key, value).map(|record| image.take(record)),
+        };
+        not_understood += usize::from(taken.is_none());
     })?;
     if not_understood > 0 {
         tracing::error!(

@@ -77,6 +77,8 @@ pub(crate) struct Measured {
     result: Value,
 }
 
+/// What a start has taken is given back in this time.
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(2);
 /// Times each broker does each row; the median is shown.
 const TURNS: usize = 3;
 pub(crate) const SECONDS_DEFAULT: u32 = 5;
@@ -90,9 +92,10 @@ pub(crate) fn run(seconds: u32) -> anyhow::Result<()> {
     let brokers = brokers::start(&program, &directory)?;
     let measured = measure(&program, &brokers, seconds);
     let mut brokers = brokers;
-    let page = measured.and_then(|measured| {
+    let page = measured.and_then(|mut measured| {
         // Nothing else is to run beside what comes now.
         brokers.iter_mut().for_each(Broker::stop);
+        measured.extend(measure_fresh(&program, &directory, seconds)?);
         let scales = scale::measure(&program, &directory)?;
         page::write(ROWS, (&brokers, &measured), &scales, seconds)
     });
@@ -105,27 +108,50 @@ pub(crate) fn run(seconds: u32) -> anyhow::Result<()> {
 fn measure(program: &Path, brokers: &[Broker], seconds: u32) -> anyhow::Result<Vec<Measured>> {
     let mut measured = Vec::new();
     for turn in 1..=TURNS {
-        for (row, it) in ROWS.iter().enumerate() {
-            for (broker, peer) in brokers.iter().enumerate() {
-                if !it.is_for(peer) {
-                    continue;
-                }
-                let result = match once(program, it, peer, seconds) {
-                    Ok(result) => result,
-                    // A peer may lack what the row is about; this broker may not.
-                    Err(error) if !peer.is_own => {
-                        println!("SKIPPED: {}: {}: {error:#}", it.name, peer.name);
-                        Value::String(format!("{error:#}"))
-                    }
-                    Err(error) => return Err(error),
-                };
-                if result.is_object() {
-                    let figure = it.figure.of(&result);
-                    println!("{turn}/{TURNS} {}: {}: {figure}", it.name, peer.name);
-                }
-                measured.push(Measured { row, broker, result });
-            }
+        for (row, it) in ROWS.iter().enumerate().filter(|(_, it)| !it.needs_fresh_brokers()) {
+            measured.extend(measure_row(program, (row, it), brokers, turn, seconds)?);
         }
+    }
+    Ok(measured)
+}
+
+/// The rows that need brokers with nothing behind them.
+fn measure_fresh(program: &Path, directory: &Path, seconds: u32) -> anyhow::Result<Vec<Measured>> {
+    let mut measured = Vec::new();
+    for turn in 1..=TURNS {
+        for (row, it) in ROWS.iter().enumerate().filter(|(_, it)| it.needs_fresh_brokers()) {
+            let directory = directory.join(format!("fresh-{turn}-{row}"));
+            let brokers = brokers::start(program, &directory)?;
+            std::thread::sleep(SETTLE);
+            measured.extend(measure_row(program, (row, it), &brokers, turn, seconds)?);
+        }
+    }
+    Ok(measured)
+}
+
+fn measure_row(
+    program: &Path,
+    (row, it): (usize, &Row),
+    brokers: &[Broker],
+    turn: usize,
+    seconds: u32,
+) -> anyhow::Result<Vec<Measured>> {
+    let mut measured = Vec::new();
+    for (broker, peer) in brokers.iter().enumerate().filter(|(_, peer)| it.is_for(peer)) {
+        let result = match once(program, it, peer, seconds) {
+            Ok(result) => result,
+            // A peer may lack what the row is about; this broker may not.
+            Err(error) if !peer.is_own => {
+                println!("SKIPPED: {}: {}: {error:#}", it.name, peer.name);
+                Value::String(format!("{error:#}"))
+            }
+            Err(error) => return Err(error),
+        };
+        if result.is_object() {
+            let figure = it.figure.of(&result);
+            println!("{turn}/{TURNS} {}: {}: {figure}", it.name, peer.name);
+        }
+        measured.push(Measured { row, broker, result });
     }
     Ok(measured)
 }
@@ -176,6 +202,12 @@ fn once(program: &Path, row: &Row, broker: &Broker, seconds: u32) -> anyhow::Res
 }
 
 impl Row {
+    /// What a broker has freed it uses again, and what many connections or a disk made it keep stays in its figure: such
+    /// rows would say little of a broker that has been through others, and others little of one that has been through them.
+    fn needs_fresh_brokers(&self) -> bool {
+        self.figure == Figure::BytesPerConnection || self.beside == Beside::Disk
+    }
+
     /// Whether this broker is measured in this row.
     fn is_for(&self, broker: &Broker) -> bool {
         let is_compared = match self.beside {

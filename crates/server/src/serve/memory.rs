@@ -84,6 +84,8 @@ pub(crate) async fn watch(sources: Arc<Sources>) {
         let next = ceiling.judge(used, level);
         if next != level {
             change(&sources, level, next, used);
+            // From here on less is kept: the most that was held may never be seen again.
+            most.held(sources.held_bytes().await);
         }
         let is_near = resident >= ceiling.part(NEAR);
         tokio::time::sleep(if is_near { LOOK_NEAR } else { LOOK }).await;

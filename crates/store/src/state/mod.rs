@@ -234,7 +234,8 @@ impl Drop for StateLog {
 impl Open {
     fn at(directory: &Path) -> Result<Open, fjall::Error> {
         let database = Database::builder(directory).worker_threads(WORKERS).open()?;
-        let entries = database.keyspace(KEYSPACE, KeyspaceCreateOptions::default)?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let entries = database.keyspace(KEYSPACE, options)?;
         Ok(Open { database, entries })
     }
 
@@ -285,5 +286,8 @@ impl std::fmt::Debug for StateLog {
 const KEYSPACE: &str = "state";
 /// Threads that write tables and merge them.
 const WORKERS: usize = 1;
+/// What was written lately is in memory as well, in up to five of these, and takes about twice as much there. It is set when
+/// a log is made.
+const MEMTABLE_BYTES: u64 = 16 << 20;
 /// Entries in a row of errors after which reading ends.
 const UNREADABLE_MAX: usize = 1000;

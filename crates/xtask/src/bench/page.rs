@@ -40,9 +40,10 @@ pub(crate) fn write(
          `ratio` is how many times better the first broker's figure is. CPU is the generator's and the broker's time in the run shown.\n\
          Where the runs of one broker lie further apart than the two brokers do, the row says nothing: most of all latency and round trips,\n\
          which are told by the clock on the wall, on a machine that others use as well.\n\
-         What a broker frees after one run it uses again in the next: of the memory of connections the largest figure counts.\n\
-         Countersign gives a session to a shard by a hash: with one publisher and one subscriber it is chance whether both are on\n\
-         one shard, and that makes more than a quarter of the figure; see docs/performance.md."
+         Rows told in memory and the durable one are measured on brokers that have just been started; of the memory of\n\
+         connections the largest figure counts.\n\
+         Where Countersign has more than one shard (`shards`, by default one for each core but one), a hash decides which one a\n\
+         session is on, and whether publisher and subscriber share one makes more than a quarter of the figure."
     )?;
     for (index, row) in rows.iter().enumerate() {
         write_row(&mut page, (index, row), brokers, measured)?;

@@ -2,7 +2,7 @@
 
 use super::{Beside, Figure, Row, Way};
 
-/// In the order in which it is done. `connect --hold` comes last: what it makes a broker keep would be in the others' memory.
+/// In the order in which it is done. Rows that need fresh brokers are done after all others.
 pub(super) const ROWS: &[Row] = &[
     Row {
         name: "QoS 0, 1 to 1, at most 1,000 in transit",

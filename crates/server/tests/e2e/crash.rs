@@ -158,6 +158,7 @@ fn broker(shards: &str) -> BrokerProcess {
     let broker = setup()
         .env("COUNTERSIGN_SERVER_SHARDS", shards)
         .env("COUNTERSIGN_LIMITS_QUEUE_MESSAGES_MAX", "1000000")
+        .env("COUNTERSIGN_LIMITS_QUEUE_BYTES_MAX", "1000000000")
         // And most of them wait on disk only.
         .env("COUNTERSIGN_LIMITS_QUEUE_MEMORY_MESSAGES_MAX", "16")
         .start();

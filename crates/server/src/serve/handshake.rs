@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{CertificateName, Security};
-use pki::{ClientCertificate, Handshake, IdentityError, Listener, PeerIdentity, Pki};
+use pki::{ClientCertificate, Handshake, IdentityError, Listener, PeerIdentity, Pki, RefusalKind};
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 use tokio::net::TcpStream;
 
@@ -121,6 +121,11 @@ fn security(session: &ServerConnection, identity: &Identity) -> Security {
 }
 
 impl Failed {
+    /// Whether the client has come as far as its certificate, or to where one is missing. If not, it may be anything.
+    pub(crate) fn has_client(&self) -> bool {
+        self.kind != RefusalKind::Handshake.label() && self.kind != TOO_SLOW
+    }
+
     fn of_handshake(handshake: &Handshake, error: &std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::InvalidData {
             let refusal = handshake.refusal(error);
@@ -132,6 +137,25 @@ impl Failed {
 
     fn too_slow() -> Self {
         let reason = "no TLS handshake in time".to_owned();
-        Self { kind: "too_slow", reason, is_refusal: true }
+        Self { kind: TOO_SLOW, reason, is_refusal: true }
+    }
+}
+
+/// The kind of a client that has not come to an end of its handshake.
+const TOO_SLOW: &str = "too_slow";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_come_to_its_certificate_is_told_of_each_time() {
+        let failed = |kind| Failed { kind, reason: String::new(), is_refusal: true };
+        for kind in [RefusalKind::Expired, RefusalKind::NoCertificate, RefusalKind::VersionOne] {
+            assert!(failed(kind.label()).has_client(), "{kind:?}");
+        }
+        assert!(failed("lapsed").has_client() && failed("internal").has_client());
+        assert!(!failed(RefusalKind::Handshake.label()).has_client());
+        assert!(!Failed::too_slow().has_client());
     }
 }

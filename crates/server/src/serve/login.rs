@@ -81,7 +81,7 @@ pub(crate) async fn admit(socket: TcpStream, visitor: Visitor, door: Arc<Door>, 
         Ok((connect, rest)) => Box::pin(log_in(transport, visitor, connect, rest, &front)).await,
         Err(NoConnect::Lost(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
             front.metrics.count(LOGIN, &visitor.listener, NO_CONNECT);
-            report::no_connect(&visitor, &front.repeats, &error.to_string());
+            tell_no_connect(&visitor, &front, &error.to_string());
             farewell::say(transport, &[]).await;
         }
         Err(NoConnect::Lost(error)) => {
@@ -89,17 +89,28 @@ pub(crate) async fn admit(socket: TcpStream, visitor: Visitor, door: Arc<Door>, 
         }
         Err(NoConnect::TooSlow) => {
             front.metrics.count(LOGIN, &visitor.listener, NO_CONNECT);
-            report::no_connect(&visitor, &front.repeats, "no CONNECT in time");
+            tell_no_connect(&visitor, &front, "no CONNECT in time");
         }
         Err(NoConnect::Refused(error)) => {
             front.metrics.count(LOGIN, &visitor.listener, NO_CONNECT);
-            report::no_connect(&visitor, &front.repeats, error.detail);
-            let last = error.connack_version.map(|version| refusal::connack(version, error.reason));
+            if let Some(version) = error.connack_version {
+                report::no_connect(&visitor, error.detail);
+                farewell::say(transport, &refusal::connack(version, error.reason)).await;
+                return;
+            }
+            tell_no_connect(&visitor, &front, error.detail);
             // Bare bytes that are no MQTT are answered by the end alone, and that may come as a reset.
-            if last.is_some() || !transport.is_bare() {
-                farewell::say(transport, &last.unwrap_or_default()).await;
+            if !transport.is_bare() {
+                farewell::say(transport, &[]).await;
             }
         }
+    }
+}
+
+/// Tells of a connection of which nobody knows whose it is, unless its source has had enough lines.
+fn tell_no_connect(visitor: &Visitor, front: &Front, reason: &str) {
+    if front.repeats.is_to_be_told(visitor.address.ip()) {
+        report::no_connect(visitor, reason);
     }
 }
 

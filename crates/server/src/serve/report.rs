@@ -21,23 +21,21 @@ use super::proven::CertificateLapse;
 use super::repeats::Repeats;
 
 /// A connection that ended before its CONNECT was complete.
-pub(crate) fn no_connect(visitor: &Visitor, repeats: &Repeats, reason: &str) {
-    if repeats.is_to_be_told(visitor.address.ip()) {
-        tracing::info!(
-            address = %visitor.address, listener = &*visitor.listener, reason,
-            "connection refused"
-        );
-    }
+pub(crate) fn no_connect(visitor: &Visitor, reason: &str) {
+    tracing::info!(
+        address = %visitor.address, listener = &*visitor.listener, reason,
+        "connection refused"
+    );
 }
 
 /// A connection that ended in its TLS handshake.
 pub(crate) fn no_handshake(visitor: &Visitor, repeats: &Repeats, failed: &Failed) {
     let (address, listener) = (visitor.address, &*visitor.listener);
     let (kind, reason) = (failed.kind, failed.reason.as_str());
-    if failed.is_refusal && repeats.is_to_be_told(address.ip()) {
-        tracing::info!(%address, listener, kind, reason, "TLS handshake refused");
-    } else {
+    if !failed.is_refusal {
         tracing::debug!(%address, listener, kind, reason, "connection closed in the TLS handshake");
+    } else if failed.has_client() || repeats.is_to_be_told(address.ip()) {
+        tracing::info!(%address, listener, kind, reason, "TLS handshake refused");
     }
 }
 

@@ -30,6 +30,27 @@ fn broker_with_bystander() -> (BrokerProcess, MqttClient) {
     (broker, bystander)
 }
 
+#[test]
+fn flaw_41_garbage_fills_no_log_and_a_client_among_it_is_told_of_all_the_same() {
+    let broker = setup().start();
+    for _ in 0..1_100 {
+        let mut garbage = MqttClient::open(broker.mqtt(), Version::V311);
+        garbage.send(b"GET / HTTP/1.1\r\n");
+        assert!(garbage.is_closed_within(PATIENCE));
+    }
+    let mut client = MqttClient::open(broker.mqtt(), Version::V311);
+    client.send(b"\x10\x0d\0\x04MQTT\x09\x02\0\0\0\x01a");
+    assert!(client.is_closed_within(PATIENCE));
+    assert_eq!(broker.log_lines(&["refused", "protocol level is unknown"]).len(), 1);
+    let told = broker.log_lines(&["connection refused", "the first packet is not CONNECT"]).len();
+    // On a slow machine they may lie in two spans of time, each with 1,000 of its own.
+    assert!((1_000..=1_100).contains(&told), "{told}");
+    if told < 1_100 {
+        let more = format!("more={}", 1_100 - told);
+        assert_eq!(broker.log_lines(&["more connections refused", "127.0.0.1", &more]).len(), 1);
+    }
+}
+
 // Shows 3.1.1: [MQTT-3.1.2-2], [MQTT-3.1.4-1]; 5.0: [MQTT-3.1.4-1], [MQTT-3.14.0-1].
 #[test]
 fn each_first_packet_of_the_codecs_table_is_decided_by_the_broker_as_it_says() {

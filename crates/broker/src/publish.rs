@@ -270,8 +270,11 @@ impl Engine {
                 ReasonCode::NotAuthorized
             }
         };
+        // Nobody may publish under `$`: there is no right to ask after.
+        let is_for_all = matches!(denial, Denial::DollarTopic);
         let (action, reason) = (RefusedAction::Publish, RefusalReason::Denied(denial));
         let decision = self.shard.refuse(place, (action, topic), reason, now);
+        let told = decision.filter(|_| !is_for_all);
         let rule = self.shard.hub.limits().denied_publish;
         if rule == DeniedPublish::Close && !(is_v5 && publish.packet_id.is_some()) {
             return self.end_connection(place, Ending::denied_publish(), now);
@@ -279,7 +282,7 @@ impl Engine {
         let Some(packet_id) = publish.packet_id else { return };
         // A repeated QoS 2 message was accepted before: its exchange goes on to its end.
         let ack = if is_v5 && is_first {
-            let properties = self.shard.refusal_properties(id, decision.as_slice());
+            let properties = self.shard.refusal_properties(id, told.as_slice());
             Ack { packet_id, reason: code, properties }
         } else {
             Ack::new(packet_id, ReasonCode::Success)

@@ -6,7 +6,17 @@ use crate::programs;
 pub(crate) fn run(rounds: u32) -> anyhow::Result<()> {
     programs::run_with(
         "cargo",
-        &["nextest", "run", "--release", "-p", "server", "--no-capture", "crash::"],
+        &[
+            "nextest",
+            "run",
+            "--profile",
+            "long",
+            "--release",
+            "-p",
+            "server",
+            "--no-capture",
+            "crash::",
+        ],
         &[("CRASH_ROUNDS", &rounds.to_string())],
     )
 }

@@ -2,7 +2,7 @@
 
 use crate::world::{C, Q0, Q1, Q2, V5, V311, World, limits, message, prefixed};
 use broker::{DeniedPublish, Limits, RefusedAction, Report};
-use mqtt::{OutgoingPublish, Packet, ProtocolVersion, SubscribeOptions};
+use mqtt::{OutgoingPublish, Packet, ProtocolVersion, ReasonCode, SubscribeOptions};
 
 const BOTH: [ProtocolVersion; 2] = [V311, V5];
 
@@ -83,6 +83,11 @@ fn a_refusal_names_its_decision_unless_the_client_does_not_want_to_know() {
         let packets = world.packets(ann);
         let Some(Packet::PubAck(ack)) = packets.last() else { panic!("{packets:?}") };
         assert_eq!(ack.properties.reason_string.as_deref(), expected);
+        // There is no right to ask after: nobody may.
+        world.publish(ann, "$secret", Q1, "x");
+        let packets = world.packets(ann);
+        let Some(Packet::PubAck(ack)) = packets.last() else { panic!("{packets:?}") };
+        assert_eq!((ack.reason, &ack.properties.reason_string), (ReasonCode::NotAuthorized, &None));
     }
 }
 

@@ -100,6 +100,8 @@ pub struct Dropped {
     pub queue_full: u64,
     /// By [`DropRule::DiskQueueFull`].
     pub disk_queue_full: u64,
+    /// By [`DropRule::DiskQueueOfUserFull`].
+    pub disk_queue_of_user_full: u64,
     /// By [`DropRule::Unreadable`].
     pub unreadable: u64,
     /// By [`DropRule::RetainedBacklogFull`].
@@ -116,13 +118,22 @@ impl Dropped {
             outbox_full,
             queue_full,
             disk_queue_full,
+            disk_queue_of_user_full,
             unreadable,
             retained_backlog_full,
             memory_full,
         } = *self;
-        [outbox_full, queue_full, disk_queue_full, unreadable, retained_backlog_full, memory_full]
-            .into_iter()
-            .fold(0, u64::saturating_add)
+        [
+            outbox_full,
+            queue_full,
+            disk_queue_full,
+            disk_queue_of_user_full,
+            unreadable,
+            retained_backlog_full,
+            memory_full,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
     }
 
     pub(crate) fn of(&mut self, rule: DropRule) -> &mut u64 {
@@ -131,6 +142,7 @@ impl Dropped {
             DropRule::OutboxFull | DropRule::PatienceOver => &mut self.outbox_full,
             DropRule::QueueFull => &mut self.queue_full,
             DropRule::DiskQueueFull => &mut self.disk_queue_full,
+            DropRule::DiskQueueOfUserFull => &mut self.disk_queue_of_user_full,
             DropRule::Unreadable => &mut self.unreadable,
             DropRule::RetainedBacklogFull => &mut self.retained_backlog_full,
             DropRule::MemoryFull => &mut self.memory_full,
@@ -373,6 +385,7 @@ impl Counters {
             (&mut self.dropped.outbox_full, other.dropped.outbox_full),
             (&mut self.dropped.queue_full, other.dropped.queue_full),
             (&mut self.dropped.disk_queue_full, other.dropped.disk_queue_full),
+            (&mut self.dropped.disk_queue_of_user_full, other.dropped.disk_queue_of_user_full),
             (&mut self.dropped.unreadable, other.dropped.unreadable),
             (&mut self.fetched, other.fetched),
             (&mut self.fetches_failed, other.fetches_failed),

@@ -390,7 +390,8 @@ impl Session {
         // What ends with its connection is not to lie on disk only, even if it is recorded for now.
         let commit = if is_durable && self.expiry_s > 0 { round.commit() } else { NEVER };
         let is_online = self.connection.is_some();
-        let arrived = self.queue.push(Arrival { delivery, commit, is_online }, hub);
+        let user = self.client.user;
+        let arrived = self.queue.push(Arrival { delivery, commit, is_online, user }, hub);
         if arrived.waits_for_commit && commit != NEVER {
             unsettled.push_back((commit, self.identity.place));
         }
@@ -401,7 +402,7 @@ impl Session {
             }
         }
         let count = u64::try_from(arrived.dropped.len()).unwrap_or(u64::MAX);
-        count_dropped(self, round, arrived.rule(), count);
+        count_dropped(self, round, arrived.rule, count);
     }
 
     /// Gives what has waited elsewhere a place behind all that the session has.

@@ -124,7 +124,7 @@ impl Shard {
         let Shard { sessions, hub, unsettled, .. } = self;
         let Some(session) = sessions.get_mut(place) else { return };
         if session.is_durable(hub.limits())
-            && let Some(commit) = session.queue.shorten(committed, hub)
+            && let Some(commit) = session.queue.shorten(committed, session.client.user, hub)
             && commit != NEVER
         {
             unsettled.push_back((commit, place));

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use topic::TopicName;
 
 use crate::budget::Budgets;
+use crate::disk_share::DiskShare;
 use crate::limits::Limits;
 use crate::memory::{Memory, MemoryGauge, OUTBOX_PART};
 use crate::message::Message;
@@ -89,10 +90,12 @@ struct SessionCounts {
 }
 
 /// What the sessions of one user have together.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct OfUser {
     sessions: usize,
     will_bytes: usize,
+    /// Shared with every queue that has a part in it, all of which are queues of these sessions.
+    queue_disk_bytes: Arc<AtomicUsize>,
 }
 
 impl SessionCounts {
@@ -192,8 +195,16 @@ impl Hub {
         self.queue_disk_bytes.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn queue_disk_share(&self) -> Arc<AtomicUsize> {
-        Arc::clone(&self.queue_disk_bytes)
+    /// The user whose queues have most on disk only, and how many bytes.
+    #[must_use]
+    pub fn most_queue_disk_bytes_of_a_user(&self) -> Option<(UserId, usize)> {
+        self.sessions.lock().most(|it| it.queue_disk_bytes.load(Ordering::Relaxed))
+    }
+
+    /// For a queue of this user that has nothing on disk yet.
+    pub(crate) fn disk_share(&self, user: UserId) -> DiskShare {
+        let of_user = Arc::clone(&self.sessions.lock().of(user).queue_disk_bytes);
+        DiskShare::new(of_user, Arc::clone(&self.queue_disk_bytes))
     }
 
     /// Says whether records can be made durable. While not, what needs that is refused.

@@ -22,6 +22,7 @@ mod connection;
 mod counters;
 mod deliver;
 mod detach;
+mod disk_share;
 mod effect;
 mod engine;
 mod fetch;

@@ -36,6 +36,9 @@ pub struct Limits {
     /// Bytes of all queues that wait on disk only, counted as in memory. Full: a message that would have
     /// to is dropped.
     pub queue_disk_bytes_max: usize,
+    /// Those of one user's sessions, so that no user has the room of all. Full: a message for one of them that would
+    /// have to is dropped.
+    pub queue_disk_bytes_per_user_max: usize,
     /// Which QoS 1 or 2 message is given up when a session's queue is full.
     pub queue_full: QueueFull,
     /// Unacknowledged QoS 1 and 2 messages a client may have in transit to the broker (the Receive
@@ -158,6 +161,7 @@ impl Default for Limits {
             queue_memory_messages_max: 256,
             queue_memory_bytes_max: 256 << 10,
             queue_disk_bytes_max: 16 << 30,
+            queue_disk_bytes_per_user_max: 4 << 30,
             queue_full: QueueFull::DropOldest,
             receive_max: NonZeroU16::new(1024).unwrap_or(NonZeroU16::MIN),
             in_flight_max: NonZeroU16::new(1024).unwrap_or(NonZeroU16::MIN),

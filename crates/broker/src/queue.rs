@@ -5,9 +5,10 @@
 //! Nothing is counted as on disk before it is durable, and nothing is sent past what is there.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use access::UserId;
+
+use crate::disk_share::DiskShare;
 use crate::fetch::Reading;
 use crate::hub::Hub;
 use crate::limits::{Limits, QueueFull};
@@ -43,14 +44,8 @@ struct Spill {
     tail: VecDeque<Queued>,
     tail_bytes: usize,
     reading: Reading,
-    total: DiskShare,
-}
-
-/// A part of the bytes that all queues have behind their heads.
-#[derive(Debug)]
-struct DiskShare {
-    total: Arc<AtomicUsize>,
-    bytes: usize,
+    /// Its bytes and those of `runs`.
+    share: DiskShare,
 }
 
 /// A message for the end of a queue.
@@ -59,22 +54,24 @@ pub(crate) struct Arrival {
     /// The commit that makes it durable, or [`NEVER`].
     pub(crate) commit: u64,
     pub(crate) is_online: bool,
+    /// Whose queue it is.
+    pub(crate) user: UserId,
 }
 
 /// What came of an arrival.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Arrived {
     /// Places of the messages that were given up for it, possibly its own.
     pub(crate) dropped: Vec<u64>,
-    /// Why it was itself given up, if not because the queue is full.
-    pub(crate) is_disk_full: bool,
+    /// Which rule gave them up.
+    pub(crate) rule: DropRule,
     /// It is the first that waits behind the head for its commit.
     pub(crate) waits_for_commit: bool,
 }
 
-impl Arrived {
-    pub(crate) fn rule(&self) -> DropRule {
-        if self.is_disk_full { DropRule::DiskQueueFull } else { DropRule::QueueFull }
+impl Default for Arrived {
+    fn default() -> Arrived {
+        Arrived { dropped: Vec::new(), rule: DropRule::QueueFull, waits_for_commit: false }
     }
 }
 
@@ -97,11 +94,13 @@ impl HeadMax {
 }
 
 impl Queue {
-    /// What a broker left behind: messages that are here, by place, and those that are on disk only. What
-    /// is more than the limits of now allow is returned, to be removed.
+    /// What a broker left behind of this user's: messages that are here, by place, and those that are on disk only.
+    /// What is more than one queue may have by the limits of now is returned, to be removed. What is more than all
+    /// of a user's or of the broker's may have on disk is kept: it was confirmed, and is there already.
     pub(crate) fn restored(
         here: impl IntoIterator<Item = Delivery>,
         behind: Runs,
+        user: UserId,
         hub: &Hub,
     ) -> (Queue, Vec<u64>) {
         let (limits, mut queue) = (hub.limits(), Queue::default());
@@ -125,8 +124,8 @@ impl Queue {
         before.append(behind);
         before.append(after);
         if !before.is_empty() {
-            let spill = queue.spill_mut(hub);
-            spill.total.grow(before.bytes());
+            let spill = queue.spill_mut(user, hub);
+            spill.share.grow(before.bytes());
             spill.runs = before;
         }
         let mut dropped = Vec::new();
@@ -143,7 +142,7 @@ impl Queue {
 
     /// Puts a message at the end, by the rules of a full queue.
     pub(crate) fn push(&mut self, arrival: Arrival, hub: &Hub) -> Arrived {
-        let Arrival { delivery, commit, is_online } = arrival;
+        let Arrival { delivery, commit, is_online, user } = arrival;
         let (limits, size) = (hub.limits(), delivery.message.size());
         let mut arrived = Arrived::default();
         while self.len >= limits.queue_messages_max
@@ -162,22 +161,21 @@ impl Queue {
         let is_memory_only = commit == NEVER && self.spill.is_none();
         let fits = is_memory_only
             || self.spill.is_none() && self.head_has_room(size, HeadMax::of(limits, is_online));
-        if !fits && hub.queue_disk_bytes().saturating_add(size) > limits.queue_disk_bytes_max {
-            arrived.dropped.push(delivery.sequence);
-            arrived.is_disk_full = true;
-            return arrived;
+        if fits {
+            self.push_head(Queued { delivery, commit });
+        } else {
+            let spill = self.spill_mut(user, hub);
+            if let Err(rule) = spill.share.take(size, limits) {
+                self.tidy();
+                arrived.dropped.push(delivery.sequence);
+                return Arrived { rule, ..arrived };
+            }
+            arrived.waits_for_commit = spill.tail.back().is_none_or(|last| last.commit != commit);
+            spill.tail_bytes += size;
+            spill.tail.push_back(Queued { delivery, commit });
         }
         self.len += 1;
         self.bytes += size;
-        if fits {
-            self.push_head(Queued { delivery, commit });
-            return arrived;
-        }
-        let spill = self.spill_mut(hub);
-        arrived.waits_for_commit = spill.tail.back().is_none_or(|last| last.commit != commit);
-        spill.total.grow(size);
-        spill.tail_bytes += size;
-        spill.tail.push_back(Queued { delivery, commit });
         arrived
     }
 
@@ -213,7 +211,7 @@ impl Queue {
         self.head_bytes = sift(&mut self.head);
         if let Some(spill) = &mut self.spill {
             let left = sift(&mut spill.tail);
-            spill.total.shrink(spill.tail_bytes.saturating_sub(left));
+            spill.share.shrink(spill.tail_bytes.saturating_sub(left));
             spill.tail_bytes = left;
         }
         let bytes = dropped.iter().map(|it| it.message.size()).sum();
@@ -238,7 +236,9 @@ impl Queue {
 
     /// Nobody takes messages for now: what is durable of a long head needs no memory either, and what is
     /// being read is not wanted. Gives the commit that there is to wait for before it can be shorter.
-    pub(crate) fn shorten(&mut self, committed: u64, hub: &Hub) -> Option<u64> {
+    ///
+    /// No limit is asked: the disk has it in any case, and memory has the more room.
+    pub(crate) fn shorten(&mut self, committed: u64, user: UserId, hub: &Hub) -> Option<u64> {
         if let Some(spill) = &mut self.spill {
             spill.reading = Reading::default();
         }
@@ -251,8 +251,8 @@ impl Queue {
             let Queued { delivery, .. } = self.head.pop_back()?;
             let size = delivery.message.size();
             self.head_bytes = self.head_bytes.saturating_sub(size);
-            let spill = self.spill_mut(hub);
-            spill.total.grow(size);
+            let spill = self.spill_mut(user, hub);
+            spill.share.grow(size);
             spill.runs.push_front(delivery.sequence, size);
         }
         self.head.shrink_to_fit();
@@ -385,7 +385,7 @@ impl Queue {
     fn pop_behind(&mut self) -> Option<(u64, usize)> {
         let spill = self.spill.as_mut()?;
         let (sequence, size) = spill.runs.pop_front()?;
-        spill.total.shrink(size);
+        spill.share.shrink(size);
         Some((sequence, size))
     }
 
@@ -404,7 +404,7 @@ impl Queue {
         if let Some(spill) = &mut self.spill
             && let Some((sequence, size)) = spill.runs.pop_back()
         {
-            spill.total.shrink(size);
+            spill.share.shrink(size);
             self.forget(1, size);
             self.tidy();
             return Some(sequence);
@@ -421,14 +421,14 @@ impl Queue {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    fn spill_mut(&mut self, hub: &Hub) -> &mut Spill {
+    fn spill_mut(&mut self, user: UserId, hub: &Hub) -> &mut Spill {
         self.spill.get_or_insert_with(|| {
             Box::new(Spill {
                 runs: Runs::default(),
                 tail: VecDeque::new(),
                 tail_bytes: 0,
                 reading: Reading::default(),
-                total: DiskShare { total: hub.queue_disk_share(), bytes: 0 },
+                share: hub.disk_share(user),
             })
         })
     }
@@ -452,27 +452,8 @@ impl Spill {
         let queued = self.tail.pop_front()?;
         let size = queued.delivery.message.size();
         self.tail_bytes = self.tail_bytes.saturating_sub(size);
-        self.total.shrink(size);
+        self.share.shrink(size);
         Some(queued)
-    }
-}
-
-impl DiskShare {
-    fn grow(&mut self, bytes: usize) {
-        self.bytes += bytes;
-        self.total.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn shrink(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        self.total.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-impl Drop for DiskShare {
-    fn drop(&mut self) {
-        self.shrink(self.bytes);
     }
 }
 

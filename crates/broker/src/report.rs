@@ -172,6 +172,8 @@ pub enum DropRule {
     QueueFull,
     /// `queue_disk_bytes_max`: QoS 1 and 2 messages that would have to wait on disk only.
     DiskQueueFull,
+    /// `queue_disk_bytes_per_user_max`: the same, for the sessions of one user.
+    DiskQueueOfUserFull,
     /// What waited on disk only is damaged: it is given up, and what comes after it goes on.
     Unreadable,
     /// `retained_backlog_max`: retained messages of a SUBSCRIBE.

@@ -376,7 +376,7 @@ impl Engine {
         let crate::engine::Shard { sessions, hub, round, .. } = &mut self.shard;
         let Some(session) = sessions.get_mut(place) else { return };
         let here = queued.into_iter().map(|(sequence, it)| Delivery::restored(it, sequence));
-        let (queue, dropped) = Queue::restored(here, behind, hub);
+        let (queue, dropped) = Queue::restored(here, behind, session.client.user, hub);
         session.queue = queue;
         for sequence in dropped {
             let key = session.identity.key.clone();

@@ -51,6 +51,9 @@ pub(crate) fn bound_memory(limits: &mut Limits, kind: usize) {
     if kind.is_multiple_of(11) {
         limits.queue_disk_bytes_max = 2_000;
     }
+    if kind.is_multiple_of(7) {
+        limits.queue_disk_bytes_per_user_max = 1_000;
+    }
 }
 
 /// What a session that is meant to last lasts, at most.

@@ -247,6 +247,9 @@ impl World {
         if self.hub.queue_disk_bytes() != 0 {
             return Some(format!("{} bytes of queues on disk", self.hub.queue_disk_bytes()));
         }
+        if let Some((user, bytes)) = self.hub.most_queue_disk_bytes_of_a_user() {
+            return Some(format!("{user} is known without a session, with {bytes} bytes on disk"));
+        }
         if hub != (0, 0, (0, 0)) {
             return Some(format!("connections, wills and retained: {hub:?}"));
         }

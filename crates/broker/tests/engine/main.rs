@@ -24,6 +24,7 @@ mod revocation;
 mod rights;
 mod sessions;
 mod spill;
+mod spill_shares;
 mod system;
 mod users;
 mod wills;

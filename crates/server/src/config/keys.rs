@@ -182,6 +182,8 @@ pub(super) static KEYS: &[Key] = &[
         "Their bytes."),
     bounded("limits", "queue_disk_bytes_max", (1024, 1 << 50), |c| Slot::Whole(&mut c.broker.queue_disk_bytes_max),
         "Bytes of the queues of all sessions that wait on disk only. Full: a message that would have to is dropped."),
+    bounded("limits", "queue_disk_bytes_per_user_max", (1024, 1 << 50), |c| Slot::Whole(&mut c.broker.queue_disk_bytes_per_user_max),
+        "Those of the sessions of one user. Full: a message for one of them that would have to is dropped."),
     key("limits", "queue_full", |c| Slot::Word(&mut c.broker.queue_full),
         "Which message is given up when the queue of a session is full."),
     bounded("limits", "receive_max", (1, 65_535), |c| Slot::Whole(&mut c.broker.receive_max),

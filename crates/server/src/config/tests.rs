@@ -353,6 +353,7 @@ fn every_limit_of_the_engine_has_a_key() {
         queue_memory_messages_max: _,
         queue_memory_bytes_max: _,
         queue_disk_bytes_max: _,
+        queue_disk_bytes_per_user_max: _,
         queue_full: _,
         receive_max: _,
         in_flight_max: _,
@@ -382,5 +383,5 @@ fn every_limit_of_the_engine_has_a_key() {
     let keys_of = |section| KEYS.iter().filter(|key| key.section == section).count();
     // Those before a login, and the memory ceiling.
     let of_others = 11;
-    assert_eq!(keys_of("limits") - of_others + keys_of("mqtt"), 35);
+    assert_eq!(keys_of("limits") - of_others + keys_of("mqtt"), 36);
 }

@@ -142,6 +142,11 @@ fn of_users(sources: &Sources) -> Vec<Use> {
             limits.will_bytes_per_user_max,
             sources.hub.most_will_bytes_of_a_user(),
         ),
+        of_user(
+            "queue_disk_bytes_per_user_max",
+            limits.queue_disk_bytes_per_user_max,
+            sources.hub.most_queue_disk_bytes_of_a_user(),
+        ),
     ]
 }
 

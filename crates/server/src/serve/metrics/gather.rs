@@ -93,6 +93,7 @@ fn put_rules(out: &mut Samples, counters: &Counters) {
         ("outbox_bytes_max", dropped.outbox_full),
         ("queue_full", dropped.queue_full),
         ("queue_disk_bytes_max", dropped.disk_queue_full),
+        ("queue_disk_bytes_per_user_max", dropped.disk_queue_of_user_full),
         ("unreadable", dropped.unreadable),
         ("retained_backlog_max", dropped.retained_backlog_full),
         ("memory_bytes_max", dropped.memory_full),

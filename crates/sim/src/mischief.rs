@@ -307,6 +307,15 @@ impl Sim {
             (Mutation::FlipSessionPresent, testkit::Packet::ConnAck { code: 0, .. }) => {
                 bytes[2] ^= 1
             }
+            (
+                Mutation::StaleRetained,
+                testkit::Packet::Publish { topic, payload, retain: true, .. },
+            ) if payload.len() >= 4 && !topic.is_empty() => {
+                let at = length - payload.len();
+                let sent = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+                let before = *self.retained_before.entry(topic).or_insert(sent);
+                bytes[at..at + 4].copy_from_slice(&before);
+            }
             (Mutation::BreakPacket, testkit::Packet::Publish { .. }) => bytes[0] |= 6,
             (Mutation::ReusePacketId, testkit::Packet::Publish { qos: 1.., packet_id, .. }) => {
                 let at = bytes.windows(2).position(|it| it == packet_id.to_be_bytes());

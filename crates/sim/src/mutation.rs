@@ -31,6 +31,8 @@ pub enum Mutation {
     BreakPacket,
     /// Acknowledgements of the client are hidden from the judge.
     HideAcknowledgement,
+    /// What is retained comes in the place of what was retained later on its topic.
+    StaleRetained,
     /// A packet id is replaced by one in use.
     ReusePacketId,
     /// A normal DISCONNECT is a lost connection to the engine.

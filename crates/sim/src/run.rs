@@ -43,6 +43,8 @@ pub(crate) struct Sim {
     fetched: usize,
     /// What was last read for a session, for a mutation.
     fetched_before: BTreeMap<(UserId, Arc<str>), Waiting>,
+    /// What was first sent as retained on a topic, for another.
+    pub(crate) retained_before: BTreeMap<String, [u8; 4]>,
 }
 
 impl Sim {
@@ -83,6 +85,7 @@ impl Sim {
             crashes: 0,
             forgotten: 0,
             fetched: 0,
+            retained_before: BTreeMap::new(),
             fetched_before: BTreeMap::new(),
         };
         sim.world.disk.is_lying = sim.choices.chance(1, 5);

@@ -47,6 +47,11 @@ fn rights_that_were_not_taken_away_and_sessions_of_others_are_noticed() {
 }
 
 #[test]
+fn what_is_retained_no_more_is_noticed() {
+    check(Mutation::StaleRetained, Check::Retained);
+}
+
+#[test]
 fn bytes_and_packets_against_the_standard_are_noticed() {
     check(Mutation::BreakPacket, Check::Protocol);
     check(Mutation::ReusePacketId, Check::PacketId);

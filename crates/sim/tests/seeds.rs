@@ -44,6 +44,13 @@ fn the_last_quarter_of_the_seeds_holds() {
 }
 
 #[test]
+fn what_a_subscription_that_has_ended_had_brought_may_come_beside_another_that_matches() {
+    // By retain-as-published, and as a retained message that was replaced since.
+    let outcome = sim::run(4499, sim::STEPS, None);
+    assert!(outcome.violation.is_none(), "{}", outcome.report());
+}
+
+#[test]
 fn the_same_seed_does_the_same_to_the_last_byte_and_another_does_something_else() {
     for seed in 0..20 {
         let (one, other) = (sim::run(seed, sim::STEPS, None), sim::run(seed, sim::STEPS, None));

@@ -132,7 +132,7 @@ impl Judge {
             let was_online =
                 session.connection.is_some() || session.is_unsure || session.is_end_unsure;
             session.is_end_unsure = was_online;
-            session.survive_crash();
+            session.survive_crash(self.time);
             if session.is_muddled {
                 // Perhaps it has the expiry of an earlier connection.
                 session.ends = Some((now, u64::MAX));

@@ -58,6 +58,8 @@ pub(super) struct Expected {
     pub(super) is_direct: bool,
     /// By so many groups.
     pub(super) groups: u32,
+    /// One of these subscriptions was to get it as retained as it was published.
+    pub(super) keeps_retain: bool,
     /// At most at this QoS.
     pub(super) qos_max: u8,
     /// Times it was sent to it: exchanges begun, or QoS 0.
@@ -85,6 +87,11 @@ impl Message {
             expected: BTreeMap::new(),
             groups: BTreeMap::new(),
         }
+    }
+
+    /// Whether this session was to get it as retained as it was published.
+    pub(super) fn keeps_retain_for(&self, serial: u64) -> bool {
+        self.expected.get(&serial).is_some_and(|it| it.keeps_retain)
     }
 
     /// How often each way to it may be gone.

@@ -221,7 +221,7 @@ impl Judge {
         self.ghosts.retain(|_, it| *it != shard);
         self.cancelled.retain(|(it, _)| *it != shard);
         for session in self.sessions.values_mut().filter(|it| it.shard == shard) {
-            session.confirm();
+            session.confirm(self.time);
         }
         for number in std::mem::take(&mut self.unconfirmed[shard]) {
             if let Some(message) = self.messages.get_mut(&number) {
@@ -282,6 +282,7 @@ impl Judge {
             for (text, it) in fits.filter(|(_, it)| !(is_own && it.is_no_local)) {
                 let expected = message.expected.entry(session.serial).or_default();
                 expected.qos_max = expected.qos_max.max(it.qos_max.min(message.sent.qos));
+                expected.keeps_retain |= it.keeps_retain;
                 if matching::share(text).0.is_none() {
                     expected.is_direct = true;
                     continue;

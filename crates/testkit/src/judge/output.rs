@@ -3,7 +3,7 @@
 use super::line::Line;
 use super::rights::Rights;
 use super::session::Exchange;
-use super::{Check, Judge, matching};
+use super::{Check, Judge, Kept, matching};
 use crate::received::{Packet, Property, decode};
 
 /// A PUBLISH of the broker.
@@ -229,7 +229,7 @@ impl Judge {
         }
         let is_new = self.judge_exchange(connection, line, it)?;
         if it.retain {
-            return self.judge_retained(line, it);
+            return self.judge_retained(line, it, is_new);
         }
         if is_new { self.judge_copy(line, it) } else { Ok(()) }
     }
@@ -296,8 +296,8 @@ impl Judge {
         Ok(!is_same)
     }
 
-    /// A message that is, or was published as, retained.
-    fn judge_retained(&mut self, line: &Line, it: &Delivery) -> Judged {
+    /// A message that is, or was published as, retained. `is_new`: it is no repetition.
+    fn judge_retained(&mut self, line: &Line, it: &Delivery, is_new: bool) -> Judged {
         let (Some(session), Some(message)) =
             (self.sessions.get(&line.who), self.messages.get(&it.number))
         else {
@@ -307,14 +307,19 @@ impl Judge {
         if session.is_muddled || message.is_muddled {
             return Ok(());
         }
-        let first = session.matching(&it.topic).map(|(_, it)| it.asked).min();
-        // It may wait in the queue when the subscription that brought it is gone.
-        let Some(first) = first else { return Ok(()) };
-        let keeps = session.matching(&it.topic).any(|(_, it)| it.keeps_retain);
         let kept = self.retained.get(&it.topic).into_iter().flatten();
-        let is_last = kept.filter(|kept| kept.number == it.number);
-        let is_last = is_last.clone().count() == 0
-            || is_last.clone().any(|kept| kept.replaced.is_none_or(|at| at > first));
+        let kept: Vec<_> = kept.filter(|kept| kept.number == it.number).collect();
+        // It may wait in the queue when the subscription that brought it is gone.
+        let is_last = session.bringing(&it.topic).any(|(asked, until)| {
+            let was_there = |kept: &&Kept| kept.replaced.is_none_or(|at| at > asked);
+            message.time <= until && (kept.is_empty() || kept.iter().any(was_there))
+        });
+        let keeps = session.matching(&it.topic).any(|(_, it)| it.keeps_retain);
+        if !is_last && !keeps && message.keeps_retain_for(session.serial) {
+            // It was on its way as a live message when the subscription that keeps its flag ended, and another
+            // has come since: then it counts as what it is.
+            return if is_new { self.judge_copy(line, it) } else { Ok(()) };
+        }
         expect(is_last || keeps, Check::Retained, || {
             format!("message {} was replaced before the subscription", it.number)
         })?;

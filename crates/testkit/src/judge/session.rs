@@ -32,6 +32,8 @@ pub(super) struct Session {
     pub(super) is_dropped_for: bool,
     pub(super) crashes: u32,
     pub(super) subscriptions: BTreeMap<String, Subscription>,
+    /// Subscriptions that are no more: when they were asked for, and until when they may have brought something.
+    pub(super) ended: BTreeMap<String, (u64, u64)>,
     pub(super) outbound: BTreeMap<u16, Exchange>,
     pub(super) will: Option<Will>,
     /// The last number by writer, topic, QoS as published and as delivered.
@@ -102,6 +104,7 @@ impl Session {
             is_dropped_for: false,
             crashes: 0,
             subscriptions: BTreeMap::new(),
+            ended: BTreeMap::new(),
             outbound: BTreeMap::new(),
             will: None,
             last: BTreeMap::new(),
@@ -115,11 +118,33 @@ impl Session {
         all.map(|(text, it)| (text.as_str(), it))
     }
 
+    /// Of what was or is there and may have brought what is retained on this topic, which those in groups do not:
+    /// when it was asked for, and until when it did so.
+    pub(super) fn bringing(&self, topic: &str) -> impl Iterator<Item = (u64, u64)> {
+        let fits = move |text: &str| share(text).0.is_none() && matches(text, topic);
+        let ended = self.ended.iter().filter(move |(text, _)| fits(text)).map(|(_, it)| *it);
+        let there = self.subscriptions.iter().filter(move |(text, _)| fits(text));
+        ended.chain(there.map(|(_, it)| (it.asked, u64::MAX)))
+    }
+
+    /// Lets go of the subscriptions that are over for good.
+    fn forget(&mut self, is_over: impl Fn(&Subscription) -> bool, time: u64) {
+        let ended = &mut self.ended;
+        self.subscriptions.retain(|text, it| {
+            let is_over = is_over(it);
+            if is_over {
+                let (asked, until) = ended.entry(text.clone()).or_insert((it.asked, time));
+                (*asked, *until) = ((*asked).min(it.asked), time);
+            }
+            !is_over
+        });
+    }
+
     /// It goes on after a crash: what was not confirmed may be so or otherwise.
-    pub(super) fn survive_crash(&mut self) {
+    pub(super) fn survive_crash(&mut self, time: u64) {
         self.crashes += 1;
         self.connection = None;
-        self.subscriptions.retain(|_, it| !(it.is_gone && it.is_confirmed));
+        self.forget(|it| it.is_gone && it.is_confirmed, time);
         for it in self.subscriptions.values_mut().filter(|it| !it.is_confirmed) {
             it.since = None;
             it.is_gone = false;
@@ -132,10 +157,10 @@ impl Session {
         }
     }
 
-    pub(super) fn confirm(&mut self) {
+    pub(super) fn confirm(&mut self, time: u64) {
         self.is_unsure = false;
         self.is_end_unsure = false;
-        self.subscriptions.retain(|_, it| !it.is_gone);
+        self.forget(|it| it.is_gone, time);
         self.subscriptions.values_mut().for_each(|it| it.is_confirmed = true);
     }
 }

@@ -365,7 +365,7 @@ impl Engine {
         Ok(length)
     }
 
-    fn receive_other_bytes(
+    pub(crate) fn receive_other_bytes(
         &mut self,
         id: ConnectionId,
         bytes: &[u8],

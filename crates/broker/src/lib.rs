@@ -28,6 +28,7 @@ mod engine;
 mod fetch;
 mod forecast;
 mod gate;
+mod held_input;
 mod held_will;
 mod hub;
 mod identity;
@@ -69,6 +70,7 @@ pub use fetch::{Fetch, FetchContent, Fetched};
 pub use forecast::{
     ClientLoss, Forecast, PolicyMoved, Progress, PublishLoss, SessionLoss, SubscriptionLoss,
 };
+pub use held_input::HeldInput;
 pub use hub::{Hub, Storage};
 pub use identity::{
     CertificateName, ClientName, ConnectionId, Peer, Security, SessionKey, ShardId, shard_of,

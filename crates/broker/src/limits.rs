@@ -24,6 +24,9 @@ pub struct Limits {
     /// Bytes on their way from one shard to another from which on the publishers of more are held
     /// back; they go on at half of it. All shards' windows together should fit into `outbox_bytes_max`.
     pub shard_window_bytes: usize,
+    /// Bytes read from one connection that is held back while it owes acknowledgements. Full: it is not read
+    /// until it is held back no more.
+    pub held_input_bytes_max: usize,
     /// Messages waiting in one session's queue. Full: see `queue_full`.
     pub queue_messages_max: usize,
     /// Bytes waiting in one session's queue. Full: see `queue_full`.
@@ -156,6 +159,7 @@ impl Default for Limits {
             outbox_bytes_max: 1 << 20,
             outbox_pressure_bytes: 128 << 10,
             shard_window_bytes: 256 << 10,
+            held_input_bytes_max: 16 << 20,
             queue_messages_max: 10_000,
             queue_bytes_max: 16 << 20,
             queue_memory_messages_max: 256,

@@ -30,7 +30,7 @@ impl Sim {
         self.calm_down();
         self.come_back();
         // Wills that wait, patience with the slow: all of it is over within some seconds.
-        for _ in 0..20 {
+        for _ in 0..40 {
             self.world.now += 500;
             self.pass_time();
             self.calm_down();

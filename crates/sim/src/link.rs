@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use broker::ConnectionId;
+use broker::{ConnectionId, HeldInput};
 use testkit::judge::{Hello, Taken};
 
 /// One connection.
@@ -16,7 +16,7 @@ pub(crate) struct Link {
     /// Bytes on their way to the broker.
     pub(crate) up: VecDeque<u8>,
     /// Bytes the broker has read and not used.
-    pub(crate) unused: Vec<u8>,
+    pub(crate) unused: HeldInput,
     /// What the bytes after CONNECT say, each with its end in the stream.
     pub(crate) marks: VecDeque<(u64, Taken)>,
     pub(crate) sent: u64,
@@ -52,7 +52,7 @@ impl Link {
             hello: Some(hello),
             id: None,
             up: VecDeque::new(),
-            unused: Vec::new(),
+            unused: HeldInput::default(),
             marks: VecDeque::new(),
             sent: 0,
             used: 0,
@@ -70,10 +70,12 @@ impl Link {
         }
     }
 
-    /// The broker has something to read.
+    /// The broker has something to read, or to look at again; only for acknowledgements if it is paused.
     pub(crate) fn has_input(&self) -> bool {
-        let is_open = !self.is_closed && !self.is_closing && !self.is_paused;
-        is_open && (!self.up.is_empty() || self.is_left || self.is_resumed)
+        let is_open = !self.is_closed && !self.is_closing;
+        is_open
+            && (!self.is_paused || !self.up.is_empty())
+            && (!self.up.is_empty() || self.is_left || self.is_resumed)
     }
 
     /// The broker has something to write, and the network takes it.
@@ -93,6 +95,32 @@ impl Link {
         if let Some(taken) = taken {
             self.marks.push_back((self.sent, taken));
         }
+    }
+
+    /// The packets that were taken out of what waited, given all of that: they are no part of the stream any more.
+    pub(crate) fn taken_early(&mut self, waited: &[u8]) -> Vec<Taken> {
+        let (mut taken, mut read, mut kept) = (Vec::new(), 0, self.used);
+        let packet = |at: usize| {
+            let length = mqtt::announced_length(waited.get(at..)?)?;
+            waited.get(at..at + length)
+        };
+        while let Some(packet) = packet(read) {
+            read += packet.len();
+            let length = u64::try_from(packet.len()).expect("fits");
+            let end = kept + length;
+            // PUBACK, PUBREC, PUBCOMP and PINGREQ.
+            if !matches!(packet[0] >> 4, 4 | 5 | 7 | 12) {
+                kept = end;
+                continue;
+            }
+            let index = self.marks.iter().position(|(mark, _)| *mark == end);
+            taken.extend(index.and_then(|it| self.marks.remove(it)).map(|(_, it)| it));
+            for (mark, _) in self.marks.iter_mut().filter(|(mark, _)| *mark > end) {
+                *mark -= length;
+            }
+            self.sent -= length;
+        }
+        taken
     }
 
     /// The packets that end within the bytes used so far.

@@ -170,7 +170,7 @@ impl Sim {
                 let Some(link) = self.links.get_mut(&number) else { return };
                 link.is_left = false;
                 link.up.clear();
-                let end = link.used + u64::try_from(link.unused.len()).expect("fits");
+                let end = link.used + u64::try_from(link.unused.bytes().len()).expect("fits");
                 link.marks.retain(|(at, _)| *at <= end);
             }
             3 => self.stick(),
@@ -277,9 +277,15 @@ impl Sim {
         }
     }
 
-    /// Somebody may read nothing any more, and every shard knows.
+    /// Nobody but the last may read anything any more, and every shard knows before it gets what was read from disk.
     pub(crate) fn step_forbid_reading(&mut self) {
-        let person = self.choices.below(ROOT);
+        for person in 0..ROOT {
+            self.forbid_reading(person);
+        }
+        self.take_fetched(0);
+    }
+
+    fn forbid_reading(&mut self, person: usize) {
         let mut rights = all_rights();
         let (is_allow, reads, writes) = (false, true, false);
         rights.rules.push(Rule { is_allow, reads, writes, filter: "#".to_owned() });

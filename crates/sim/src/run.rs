@@ -125,6 +125,7 @@ impl Sim {
     fn step(&mut self) {
         let links = || self.links.values();
         let between = self.world.between.iter().flatten().any(|it| !it.is_empty());
+        let forbids = self.mutation == Some(Mutation::JudgeFetchedEarly);
         let possible = [
             (100, links().any(Link::has_input)),
             (100, links().any(Link::has_output)),
@@ -142,7 +143,7 @@ impl Sim {
             (30, !self.world.fetches.is_empty()),
             (30, !self.world.fetched.is_empty()),
             // Rights that change between writing and reading, so that the mistake can be made at all.
-            (10, self.mutation == Some(Mutation::JudgeFetchedEarly)),
+            (60, forbids && !self.world.fetched.is_empty()),
         ];
         let weights = possible.map(|(weight, is_possible)| if is_possible { weight } else { 0 });
         match self.choices.weighted(&weights) {

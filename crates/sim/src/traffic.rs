@@ -67,7 +67,10 @@ impl Sim {
     /// The broker reads so many bytes of a connection, if they have arrived.
     pub(crate) fn move_up(&mut self, number: usize, length: usize) {
         let Some(link) = self.links.get_mut(&number) else { return };
-        if link.is_closed || link.is_closing || link.is_paused {
+        if link.is_paused && !link.is_closed && !link.is_closing {
+            return self.hold(number, length);
+        }
+        if link.is_closed || link.is_closing {
             if link.is_left && link.is_closing {
                 self.lose(number, ConnectionLost::ByPeer);
             }
@@ -81,7 +84,7 @@ impl Sim {
             return;
         }
         link.is_resumed = false;
-        link.unused.extend(link.up.drain(..length));
+        link.unused.extend(&link.up.drain(..length).collect::<Vec<_>>());
         self.trace.note(format!("{number} brings {length} bytes"));
         if link.id.is_none() {
             self.attach(number);
@@ -89,11 +92,32 @@ impl Sim {
         self.feed(number);
     }
 
+    /// The same of a connection that is held back: acknowledgements are taken, the rest waits.
+    fn hold(&mut self, number: usize, length: usize) {
+        let Some(link) = self.links.get_mut(&number) else { return };
+        let (Some(id), shard) = (link.id, link.shard) else { return };
+        let at = self.world.at();
+        let engine = &mut self.world.engines[shard];
+        if !engine.may_hold(id, link.unused.bytes().len()) {
+            return;
+        }
+        let length = length.min(link.up.len());
+        link.unused.extend(&link.up.drain(..length).collect::<Vec<_>>());
+        let waited = link.unused.bytes().to_vec();
+        engine.receive_held(id, &mut link.unused, at);
+        let arrived = link.taken_early(&waited);
+        if length == 0 && arrived.is_empty() {
+            return;
+        }
+        self.trace.note(format!("{number} brings {length} bytes while it is held back"));
+        self.take_in(number, arrived);
+    }
+
     fn attach(&mut self, number: usize) {
         let Some(link) = self.links.get_mut(&number) else { return };
-        let decoded = mqtt::decode_connect(&link.unused, &DecodeLimits::default());
+        let decoded = mqtt::decode_connect(link.unused.bytes(), &DecodeLimits::default());
         let Ok(Some((connect, length))) = decoded else { return };
-        link.unused.drain(..length);
+        link.unused.advance(length);
         link.used += u64::try_from(length).expect("fits");
         let (shard, Some(hello)) = (link.shard, link.hello.take()) else { return };
         let mut person = hello.who.0;
@@ -132,7 +156,7 @@ impl Sim {
             return;
         }
         let at = self.world.at();
-        let input = std::mem::take(&mut link.unused);
+        let input = link.unused.bytes().to_vec();
         let doubled = self.doubled(number, &input);
         let engine = &mut self.world.engines[shard];
         let used = engine.receive(id, &input, at);
@@ -140,9 +164,16 @@ impl Sim {
             engine.receive(id, &bytes, at);
         }
         let link = self.links.get_mut(&number).expect("it is there");
-        link.unused = input[used..].to_vec();
+        link.unused.advance(used);
         link.used += u64::try_from(used).expect("fits");
         let arrived = link.arrived();
+        self.take_in(number, arrived);
+    }
+
+    /// Does what the engine makes of what has arrived.
+    fn take_in(&mut self, number: usize, arrived: Vec<Taken>) {
+        let link = &self.links[&number];
+        let (Some(id), shard) = (link.id, link.shard) else { return };
         let effects = self.effects(shard);
         let is_closed =
             effects.iter().any(|it| matches!(it, Effect::Close(closed) if *closed == id));

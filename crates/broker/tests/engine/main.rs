@@ -15,6 +15,7 @@ mod conformance;
 mod delivery;
 mod durable;
 mod forecast;
+mod held_input;
 mod memory;
 mod protocol;
 mod random;

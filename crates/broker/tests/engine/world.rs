@@ -7,8 +7,8 @@ use std::sync::Arc;
 use access::{AuthMethod, Authenticated, Policy, PolicyChange, Proof, User};
 use arc_swap::ArcSwap;
 use broker::{
-    Attach, ClientView, ConnectionId, ConnectionLost, Effect, Engine, Fetch, Hub, Limits, Peer,
-    Record, Report, ShardId, ShardMessage, shard_of,
+    Attach, ClientView, ConnectionId, ConnectionLost, Effect, Engine, Fetch, HeldInput, Hub,
+    Limits, Peer, Record, Report, ShardId, ShardMessage, shard_of,
 };
 use mqtt::{
     Connect, DecodeLimits, Decoded, Disconnect, OutgoingPublish, Packet, PacketId, ProtocolVersion,
@@ -251,7 +251,16 @@ impl World {
 
     fn feed(&mut self, client: C) {
         let it = &mut self.clients[client];
-        if it.is_paused || it.is_closed || it.unsent.is_empty() {
+        if it.is_closed || it.unsent.is_empty() {
+            return;
+        }
+        if it.is_paused {
+            let engine = &mut self.engines[it.shard];
+            if engine.may_hold(it.id, it.unsent.len()) {
+                let mut held = HeldInput::new(std::mem::take(&mut it.unsent));
+                engine.receive_held(it.id, &mut held, self.now);
+                it.unsent = held.into_rest();
+            }
             return;
         }
         let used = self.engines[it.shard].receive(it.id, &it.unsent, self.now);

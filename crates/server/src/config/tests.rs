@@ -348,6 +348,7 @@ fn every_limit_of_the_engine_has_a_key() {
         outbox_bytes_max: _,
         outbox_pressure_bytes: _,
         shard_window_bytes: _,
+        held_input_bytes_max: _,
         queue_messages_max: _,
         queue_bytes_max: _,
         queue_memory_messages_max: _,

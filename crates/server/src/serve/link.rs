@@ -6,10 +6,10 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use broker::{ConnectionId, ConnectionLost};
+use broker::{ConnectionId, ConnectionLost, HeldInput};
 use pki::PeerIdentity;
 
 use super::intake::Ticket;
@@ -35,8 +35,12 @@ pub(crate) struct Link {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reading {
     On,
-    /// A receiver of this client's messages is behind.
+    /// A receiver of this client's messages is behind, since just now.
+    Pausing,
+    /// And what was left over has been looked through. It is read on for acknowledgements.
     Paused,
+    /// The same, and there is nothing more to come.
+    PausedAtEnd,
     /// What was left over is to be looked at first.
     Resumed,
 }
@@ -96,7 +100,14 @@ impl Link {
 
     /// The engine wants no more input for now.
     pub(crate) fn pause(&self) {
-        self.reading.set(Reading::Paused);
+        if self.reading.get() != Reading::PausedAtEnd {
+            self.reading.set(Reading::Pausing);
+            self.wake();
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        matches!(self.reading.get(), Reading::Pausing | Reading::Paused | Reading::PausedAtEnd)
     }
 
     /// The engine takes input again.
@@ -132,6 +143,10 @@ impl Link {
         let more = match written {
             Ok(written) => {
                 let more = written > 0 && shard.advance_output(self.id, written);
+                if self.is_paused() {
+                    // Now it may owe an acknowledgement.
+                    self.wake();
+                }
                 if written < wanted || self.transport.borrow().has_pending() {
                     self.block();
                 }
@@ -183,7 +198,13 @@ impl Link {
                         tokio::task::yield_now().await;
                     }
                 }
-                Event::Resumed => shard.received(self, 0),
+                Event::Resumed => {
+                    shard.received(self, 0);
+                    if self.rest.borrow().is_held() && self.reading.get() == Reading::On {
+                        self.reading.set(Reading::Resumed);
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Event::Writable => shard.has_output(self.id),
                 Event::Lost(lost) => return Some(lost),
                 Event::Closing => return None,
@@ -213,9 +234,14 @@ impl Link {
         &self,
         scratch: &mut [u8],
         length: usize,
-        receive: impl FnOnce(&[u8]) -> usize,
+        receive: impl FnMut(&[u8]) -> usize,
     ) {
         self.rest.borrow_mut().feed(scratch, length, receive);
+    }
+
+    /// Keeps what has just been read until the engine takes input again, but for what `look` takes out of it.
+    pub(crate) fn hold(&self, scratch: &[u8], length: usize, look: impl FnOnce(&mut HeldInput)) {
+        self.rest.borrow_mut().hold(scratch, length, look);
     }
 
     fn poll_event(&self, context: &mut Context<'_>, shard: &Shard) -> Poll<Event> {
@@ -231,21 +257,36 @@ impl Link {
             return Poll::Ready(Event::Writable);
         }
         match self.reading.get() {
-            Reading::Paused => return Poll::Pending,
+            Reading::PausedAtEnd => return Poll::Pending,
+            Reading::Pausing | Reading::Paused
+                if !shard.engine().may_hold(self.id, self.rest.borrow().len()) =>
+            {
+                return Poll::Pending;
+            }
             _ if !shard.may_read(self.id) => return Poll::Pending,
+            Reading::Pausing => {
+                self.reading.set(Reading::Paused);
+                return Poll::Ready(Event::Received(0));
+            }
             Reading::Resumed => {
                 self.reading.set(Reading::On);
                 return Poll::Ready(Event::Resumed);
             }
-            Reading::On => {}
+            Reading::On | Reading::Paused => {}
         }
         let mut scratch = shard.scratch();
         let Some(room) = scratch.get_mut(READ_BYTES_MAX..) else { return Poll::Pending };
-        transport.poll_read(context, room).map(|read| match read {
-            Ok(0) => Event::Lost(ConnectionLost::ByPeer),
-            Err(_) => Event::Lost(ConnectionLost::Failed),
-            Ok(length) => Event::Received(length),
-        })
+        let read = ready!(transport.poll_read(context, room));
+        match read {
+            Ok(length) if length > 0 => Poll::Ready(Event::Received(length)),
+            // What it has sent before comes first.
+            _ if self.reading.get() == Reading::Paused => {
+                self.reading.set(Reading::PausedAtEnd);
+                Poll::Pending
+            }
+            Ok(_) => Poll::Ready(Event::Lost(ConnectionLost::ByPeer)),
+            Err(_) => Poll::Ready(Event::Lost(ConnectionLost::Failed)),
+        }
     }
 
     /// Tells the client that all is said and reads on for a moment: see `farewell`.

@@ -1,21 +1,65 @@
 //! What was read of a packet whose end is still to come.
 //!
 //! All connections of a shard read into one scratch buffer, always behind its first [`READ_BYTES_MAX`] bytes, so that what was
-//! left over can be put in front of what was read: the few bytes are copied, not the many.
+//! left over can be put in front of what was read: the few bytes are copied, not the many. Only of a connection that is held
+//! back more than that is kept: see [`HeldInput`].
 
-/// The beginning of an incomplete packet. Empty and without memory for most connections.
-#[derive(Debug, Default)]
-pub(crate) struct Remainder(Vec<u8>);
+use broker::HeldInput;
+
+/// What is left over. Empty and without memory for most connections.
+#[derive(Debug)]
+pub(crate) enum Remainder {
+    /// The beginning of an incomplete packet, or what was read last, up to where the connection was held back.
+    Read(Vec<u8>),
+    /// What was read while the connection was held back.
+    Held(Box<HeldInput>),
+}
+
+impl Default for Remainder {
+    fn default() -> Self {
+        Self::Read(Vec::new())
+    }
+}
 
 impl Remainder {
     /// Begins with these bytes.
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self::Read(bytes)
     }
 
     /// Whether nothing is left over.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
+    }
+
+    /// Bytes that are left over.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Read(rest) => rest.len(),
+            Self::Held(held) => held.bytes().len(),
+        }
+    }
+
+    /// Whether there is more than one turn's worth, which comes before anything that is still to be read.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Self::Held(_))
+    }
+
+    /// The connection is held back: puts the `length` bytes that were read into `scratch` behind what is left over, and
+    /// has `look` take out what need not wait.
+    pub(crate) fn hold(
+        &mut self,
+        scratch: &[u8],
+        length: usize,
+        look: impl FnOnce(&mut HeldInput),
+    ) {
+        let mut held = match std::mem::take(self) {
+            Self::Read(rest) => Box::new(HeldInput::new(rest)),
+            Self::Held(held) => held,
+        };
+        held.extend(read(scratch, length));
+        look(&mut held);
+        *self = Self::Held(held);
     }
 
     /// Gives `receive` what is left over and the `length` bytes that were read into `scratch`, and keeps what it does
@@ -24,34 +68,69 @@ impl Remainder {
         &mut self,
         scratch: &mut [u8],
         length: usize,
-        receive: impl FnOnce(&[u8]) -> usize,
+        receive: impl FnMut(&[u8]) -> usize,
     ) {
-        let Self(rest) = self;
-        let start = READ_BYTES_MAX.checked_sub(rest.len());
-        let end = READ_BYTES_MAX.saturating_add(length);
-        if let Some(start) = start
-            && let Some(front) = scratch.get_mut(start..READ_BYTES_MAX)
-        {
-            front.copy_from_slice(rest);
-            let input = scratch.get(start..end).unwrap_or_default();
-            let left = input.get(receive(input)..).unwrap_or_default();
-            if left.is_empty() {
-                *rest = Vec::new();
-            } else {
-                rest.clear();
-                rest.extend_from_slice(left);
+        match self {
+            Self::Read(rest) => feed_read(rest, scratch, length, receive),
+            Self::Held(held) => {
+                held.extend(read(scratch, length));
+                if feed_held(held, receive) {
+                    *self = Self::Read(std::mem::take(&mut **held).into_rest());
+                }
             }
-            return;
         }
-        // One large packet in progress.
-        rest.extend_from_slice(scratch.get(READ_BYTES_MAX..end).unwrap_or_default());
-        let used = receive(rest);
-        if used >= rest.len() {
+    }
+}
+
+/// What was read last.
+fn read(scratch: &[u8], length: usize) -> &[u8] {
+    scratch.get(READ_BYTES_MAX..READ_BYTES_MAX.saturating_add(length)).unwrap_or_default()
+}
+
+/// One turn's worth of what was held back. Says whether that was the last.
+fn feed_held(held: &mut HeldInput, mut receive: impl FnMut(&[u8]) -> usize) -> bool {
+    let all = held.bytes();
+    let turn = all.get(..READ_BYTES_MAX).unwrap_or(all);
+    let mut used = receive(turn);
+    if used == 0 && turn.len() < all.len() {
+        // One large packet.
+        used = receive(all);
+    }
+    let is_last = used == 0 || turn.len() == all.len();
+    held.advance(used);
+    is_last
+}
+
+fn feed_read(
+    rest: &mut Vec<u8>,
+    scratch: &mut [u8],
+    length: usize,
+    receive: impl FnOnce(&[u8]) -> usize,
+) {
+    let start = READ_BYTES_MAX.checked_sub(rest.len());
+    let end = READ_BYTES_MAX.saturating_add(length);
+    if let Some(start) = start
+        && let Some(front) = scratch.get_mut(start..READ_BYTES_MAX)
+    {
+        front.copy_from_slice(rest);
+        let input = scratch.get(start..end).unwrap_or_default();
+        let left = input.get(receive(input)..).unwrap_or_default();
+        if left.is_empty() {
             *rest = Vec::new();
-        } else if used > 0 {
-            rest.drain(..used);
-            rest.shrink_to(READ_BYTES_MAX);
+        } else {
+            rest.clear();
+            rest.extend_from_slice(left);
         }
+        return;
+    }
+    // One large packet in progress.
+    rest.extend_from_slice(read(scratch, length));
+    let used = receive(rest);
+    if used >= rest.len() {
+        *rest = Vec::new();
+    } else if used > 0 {
+        rest.drain(..used);
+        rest.shrink_to(READ_BYTES_MAX);
     }
 }
 
@@ -92,7 +171,8 @@ mod tests {
         }
         assert_eq!(seen, packets);
         assert!(remainder.is_empty());
-        assert_eq!(remainder.0.capacity(), 0, "nothing left over, but memory kept");
+        let Remainder::Read(rest) = remainder else { panic!("nothing was held") };
+        assert_eq!(rest.capacity(), 0, "nothing left over, but memory kept");
     }
 
     #[test]

@@ -162,9 +162,12 @@ impl Shard {
     pub(crate) fn received(&self, link: &Link, length: usize) {
         let mut engine = self.engine.borrow_mut();
         let now = clock::now();
-        link.feed(&mut self.scratch.borrow_mut(), length, |input| {
-            engine.receive(link.id(), input, now)
-        });
+        let mut scratch = self.scratch.borrow_mut();
+        if engine.is_held_back(link.id()) {
+            link.hold(&scratch, length, |input| engine.receive_held(link.id(), input, now));
+        } else {
+            link.feed(&mut scratch, length, |input| engine.receive(link.id(), input, now));
+        }
         self.end_round();
     }
 

@@ -91,7 +91,8 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let ready = entrances.ready_line();
     let inboxes = Arc::clone(&shards.inboxes);
     let books = admin.clone();
-    let repeats = repeats::watched(&mut tasks);
+    let refused = repeats::watched(&mut tasks);
+    let repeats = Arc::clone(&refused);
     let front = Arc::new(Front { intake, admin, pki, hub, inboxes, metrics, repeats });
     for (listener, door) in entrances.open(&config, &router, &http_places) {
         tasks.spawn(listener.accept(door, Arc::clone(&front)));
@@ -103,6 +104,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     // Ends accepting and the API; then the clients get their last bytes.
     tasks.shutdown().await;
     end(shards, stop, &books).await;
+    refused.tell();
     tracing::info!("stopped");
     Ok(())
 }

@@ -351,4 +351,6 @@ pub(super) static KEYS: &[Key] = &[
         "Threads that serve connections; 0 takes one for each core but one, and 1 to 16."),
     bounded("server", "stop_timeout", SPAN_MS, |c| Slot::Span(&mut c.server.stop_timeout),
         "How long a stopping server waits for its clients to take their last bytes."),
+    bounded("server", "disk_patience", SPAN_MS, |c| Slot::Span(&mut c.server.disk_patience),
+        "How long the disk may say nothing about the state of sessions. Over: what needs it is refused with 0x83, and who waits for it disconnected, until it answers; a stopping server waits no longer."),
 ];

@@ -196,6 +196,8 @@ pub(crate) struct Server {
     pub(crate) shards: usize,
     /// How long a stopping server waits for its clients to take their last bytes.
     pub(crate) stop_timeout: Duration,
+    /// How long a disk may take before it counts as one that does not answer.
+    pub(crate) disk_patience: Duration,
     /// What a restart keeps.
     pub(crate) durability: Durability,
     /// Bytes the process may use; 0 for what the machine allows.
@@ -209,6 +211,7 @@ impl Default for Server {
         Self {
             shards: 0,
             stop_timeout: Duration::from_secs(2),
+            disk_patience: Duration::from_secs(10),
             durability: Durability::default(),
             memory_bytes_max: 0,
             sys_interval: Duration::from_secs(10),

@@ -27,7 +27,7 @@ use super::shard::Watched;
 use super::shards::Shards;
 use super::sources::{Pulse, Sources};
 use super::state::State;
-use super::{certificates, clients, clock, memory, near, process, repeats, system};
+use super::{certificates, clients, clock, memory, near, process, repeats, state, system};
 use crate::config::{Config, authentication_word};
 
 /// Serves until a signal says to stop.
@@ -84,7 +84,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     let router = api::router(api_state(&admin, clients, &hub)).merge(counted);
     tasks.spawn(socket.serve(router.clone()));
     tasks.spawn(watch_clock());
-    watch(&mut tasks, &sources, config.server.sys_interval);
+    watch(&mut tasks, &sources, &config);
     tasks.spawn(certificates::watch(Arc::clone(&pki)));
 
     log_start(&config, &data_dir, &hub, &entrances);
@@ -103,18 +103,22 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     tracing::info!("stopping");
     // Ends accepting and the API; then the clients get their last bytes.
     tasks.shutdown().await;
-    end(shards, stop, &books).await;
+    end(shards, stop, &books, config.server.disk_patience).await;
     refused.tell();
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Sees to what is used of memory and of other bounds, and to what the broker says of itself.
-fn watch(tasks: &mut JoinSet<()>, sources: &Arc<Sources>, sys_interval: Duration) {
+/// Sees to what is used of memory and of other bounds, to a disk that does not answer, and to what the broker says of itself.
+fn watch(tasks: &mut JoinSet<()>, sources: &Arc<Sources>, config: &Config) {
     memory::log_start(&sources.ceiling, &sources.hub);
     tasks.spawn(memory::watch(Arc::clone(sources)));
     tasks.spawn(near::watch(Arc::clone(sources)));
-    tasks.spawn(system::publish(Arc::clone(sources), sys_interval));
+    tasks.spawn(system::publish(Arc::clone(sources), config.server.sys_interval));
+    if let Some(journal) = sources.journal.clone() {
+        let hub = Arc::clone(&sources.hub);
+        tasks.spawn(state::watch(journal, hub, config.server.disk_patience));
+    }
 }
 
 fn api_state(admin: &Admin, clients: Clients, hub: &Arc<Hub>) -> ApiState {
@@ -124,16 +128,21 @@ fn api_state(admin: &Admin, clients: Clients, hub: &Arc<Hub>) -> ApiState {
 }
 
 /// Ends the shards, and writes down what is only in memory yet.
-async fn end(shards: Shards, mut stop: StopSignals, books: &Admin) {
-    books.write_down_uses().await;
-    let stopping = tokio::task::spawn_blocking(move || shards.stop());
+async fn end(shards: Shards, mut stop: StopSignals, books: &Admin, disk_patience: Duration) {
+    let uses = tokio::time::timeout(disk_patience, books.write_down_uses());
+    if uses.await.is_err() {
+        tracing::error!("the disk does not answer: when passwords were last used is not written");
+    }
+    let stopping = tokio::task::spawn_blocking(move || shards.stop(disk_patience));
     tokio::select! {
         _ = stopping => {}
         // Asked twice, it is meant at once.
         () = stop.wait() => {}
     }
-    if let Err(error) = books.write_refusals().await {
-        tracing::error!(%error, "the last refusals could not be written");
+    match tokio::time::timeout(disk_patience, books.write_refusals()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the last refusals could not be written"),
+        Err(_) => tracing::error!("the disk does not answer: the last refusals are not written"),
     }
 }
 

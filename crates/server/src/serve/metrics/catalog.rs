@@ -115,7 +115,7 @@ pub(crate) static FAMILIES: &[Family] = &[
     histogram("countersign_state_commit_seconds", &[], "How long it took to make a group of records durable."),
     counter("countersign_state_failures_total", &[], "Times that records could not be made durable."),
     counter("countersign_state_refusals_total", &["packet"], "CONNECT, PUBLISH and SUBSCRIBE packets (a SUBSCRIBE once for each filter) refused because records cannot be made durable."),
-    gauge("countersign_state_failing", &[], "0: records can be made durable; 1: they wait for room on the disk; 2: they wait for the disk to work again."),
+    gauge("countersign_state_failing", &[], "0: records can be made durable; 1: they wait for room on the disk; 2: they wait for the disk to work again; 3: they wait for a disk that does not answer at all."),
     gauge("countersign_state_waiting_bytes", &[], "Bytes of records that wait to be durable."),
 
     gauge("countersign_hashes_waiting", &[], "Logins and new passwords that wait to be hashed."),

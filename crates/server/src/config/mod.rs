@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) pki: PkiFiles,
     /// MQTT over WebSocket.
     pub(crate) websocket: WebSocket,
+    /// Requests by HTTP.
+    pub(crate) http: HttpLimits,
     /// What is counted.
     pub(crate) metrics: MetricsAccess,
     /// Bounds of the engine.
@@ -98,6 +100,30 @@ pub(crate) struct PkiFiles {
 pub(crate) struct WebSocket {
     /// Origins whose pages may use the browser's certificate.
     pub(crate) origins: Vec<String>,
+}
+
+/// Bounds of one request by HTTP.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpLimits {
+    /// Bytes of its body.
+    pub(crate) bodies: api::BodyLimits,
+    /// For its head, be it the first one or the next one of an idle connection.
+    pub(crate) head_timeout: Duration,
+    /// For reading its body and working on it.
+    pub(crate) answer_timeout: Duration,
+    /// For a client that does not take its answer.
+    pub(crate) stall_timeout: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            bodies: api::BodyLimits::default(),
+            head_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(30),
+        }
+    }
 }
 
 /// Who may read what is counted.

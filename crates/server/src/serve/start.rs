@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin::{Admin, Opened};
-use api::{ApiState, Clients};
+use api::{ApiState, BodyLimits, Clients};
 use broker::{Hub, Limits, Storage};
 use parking_lot::Mutex;
 use pki::Pki;
@@ -81,7 +81,8 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     });
     let counted = metrics::router(Arc::clone(&sources));
     let counted = if config.metrics.public { counted } else { api::guarded(&admin, counted) };
-    let router = api::router(api_state(&admin, clients, &hub)).merge(counted);
+    let bodies = config.http.bodies;
+    let router = api::router(api_state(&admin, clients, &hub, bodies)).merge(counted);
     tasks.spawn(socket.serve(router.clone()));
     tasks.spawn(watch_clock());
     watch(&mut tasks, &sources, &config);
@@ -121,10 +122,10 @@ fn watch(tasks: &mut JoinSet<()>, sources: &Arc<Sources>, config: &Config) {
     }
 }
 
-fn api_state(admin: &Admin, clients: Clients, hub: &Arc<Hub>) -> ApiState {
+fn api_state(admin: &Admin, clients: Clients, hub: &Arc<Hub>, bodies: BodyLimits) -> ApiState {
     let hub = Arc::clone(hub);
     let is_impaired = Arc::new(move || hub.storage() != Storage::Working);
-    ApiState { admin: admin.clone(), clients, is_impaired }
+    ApiState { admin: admin.clone(), clients, is_impaired, bodies }
 }
 
 /// Ends the shards, and writes down what is only in memory yet.

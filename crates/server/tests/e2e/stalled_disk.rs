@@ -19,7 +19,8 @@ fn failing(broker: &BrokerProcess) -> String {
     let body = broker.request("GET", "/metrics", None).body;
     let lines = body.as_str().unwrap_or_default().lines();
     let line = lines.filter_map(|line| line.strip_prefix("countersign_state_failing "));
-    line.last().unwrap_or_default().to_owned()
+    let mut line = line;
+    line.next().unwrap_or_default().to_owned()
 }
 
 /// A file that the log reads with each group is a pipe that nobody writes to: whoever opens it waits.

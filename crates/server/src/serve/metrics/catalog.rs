@@ -128,7 +128,7 @@ pub(crate) static FAMILIES: &[Family] = &[
 
     gauge("countersign_limit", &["limit"], "Bounds, by the name of their key; 0 is no bound."),
     gauge("countersign_limit_used", &["limit"], "How much of each is used; of bounds for one session, connection or user it is the fullest one."),
-    gauge("countersign_limit_near", &["limit"], "1 for each bound that is used by four fifths or more, which is logged as well unless it is a window of flow control."),
+    gauge("countersign_limit_near", &["limit"], "1 for each bound that is used by four fifths or more, which is logged as well unless it is a window of flow control or a book whose oldest goes."),
     gauge("countersign_memory_level", &[], "0: memory is ample; 1: short, publishers are slowed; 2: full, what needs more is refused."),
 
     gauge("process_resident_memory_bytes", &[], "Resident memory of the process."),

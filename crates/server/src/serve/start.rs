@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin::{Admin, Opened};
-use api::{ApiState, BodyLimits, Clients};
+use api::{ApiState, Clients};
+use axum::Router;
 use broker::{Hub, Limits, Storage};
 use parking_lot::Mutex;
 use pki::Pki;
@@ -79,10 +80,7 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
         census: Mutex::default(),
         started_ms: clock::now().0,
     });
-    let counted = metrics::router(Arc::clone(&sources));
-    let counted = if config.metrics.public { counted } else { api::guarded(&admin, counted) };
-    let bodies = config.http.bodies;
-    let router = api::router(api_state(&admin, clients, &hub, bodies)).merge(counted);
+    let router = router(&config, &sources, clients);
     tasks.spawn(socket.serve(router.clone()));
     tasks.spawn(watch_clock());
     watch(&mut tasks, &sources, &config);
@@ -122,10 +120,14 @@ fn watch(tasks: &mut JoinSet<()>, sources: &Arc<Sources>, config: &Config) {
     }
 }
 
-fn api_state(admin: &Admin, clients: Clients, hub: &Arc<Hub>, bodies: BodyLimits) -> ApiState {
-    let hub = Arc::clone(hub);
+/// The API and the metrics.
+fn router(config: &Config, sources: &Arc<Sources>, clients: Clients) -> Router {
+    let (admin, hub) = (sources.admin.clone(), Arc::clone(&sources.hub));
+    let counted = metrics::router(Arc::clone(sources));
+    let counted = if config.metrics.public { counted } else { api::guarded(&admin, counted) };
     let is_impaired = Arc::new(move || hub.storage() != Storage::Working);
-    ApiState { admin: admin.clone(), clients, is_impaired, bodies }
+    let bodies = config.http.bodies;
+    api::router(ApiState { admin, clients, is_impaired, bodies }).merge(counted)
 }
 
 /// Ends the shards, and writes down what is only in memory yet.

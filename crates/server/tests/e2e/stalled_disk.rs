@@ -51,7 +51,7 @@ impl Hang {
 }
 
 fn with_clients() -> (BrokerProcess, MqttClient, MqttClient) {
-    let broker = setup().env("COUNTERSIGN_SERVER_DISK_PATIENCE", "400ms").start();
+    let broker = setup().env("COUNTERSIGN_SERVER_DISK_PATIENCE", "2s").start();
     broker.add_user("machine", PASSWORD, &["--allow", "readWrite:#"]);
     let mut kept = by(Version::V5, "kept").resuming().connect(broker.mqtt());
     assert_eq!(kept.subscribe("a", 1), 1);

@@ -17,6 +17,7 @@ use crate::admin::{Admin, Shared};
 use crate::caller::Caller;
 use crate::directory::{Account, Directory};
 use crate::error::{AdminError, Kind};
+use crate::filled::tell_near;
 use crate::model::{CertificateFilter, CertificateView, NewCertificate, Page, PageRequest};
 use crate::users;
 use crate::view;
@@ -401,7 +402,9 @@ fn must_have_room(
 ) -> Result<(), AdminError> {
     let is_standing =
         |record: &&Arc<CertificateRecord>| record.revoked.is_none() && record.not_after_ms > now_ms;
-    if directory.certificates.of(user).filter(is_standing).count() < limit {
+    let count = directory.certificates.of(user).filter(is_standing).count();
+    if count < limit {
+        tell_near("pki.certificates_per_user_max", count, count + 1, limit);
         return Ok(());
     }
     Err(AdminError::CannotIssue(format!(

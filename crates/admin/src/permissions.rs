@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::admin::Admin;
 use crate::caller::Caller;
 use crate::error::AdminError;
+use crate::filled::tell_near;
 use crate::hash::random;
 use crate::model::{
     ContextModel, EffectModel, NewPermission, OperationModel, OwnerRef, Page, PageRequest,
@@ -71,6 +72,7 @@ pub(crate) fn parse(
     if asked.len() > count_max {
         return Err(AdminError::invalid("permissions", format!("more than {count_max}")));
     }
+    tell_near("users.permissions_per_owner_max", present.len(), asked.len(), count_max);
     let present_ids: HashSet<Uuid> = present.iter().map(|permission| permission.id.0).collect();
     let (mut ids, mut rules) = (HashSet::new(), HashSet::new());
     let mut parsed = Vec::with_capacity(asked.len());

@@ -67,21 +67,36 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// Writes until nobody uses the administration any more.
     pub(crate) async fn run(mut self, shared: Weak<Shared>) {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
+        let (mut batch, mut changes) = (Vec::with_capacity(BATCH_MAX), Vec::new());
+        let mut is_failing = false;
         loop {
-            if self.entries.recv_many(&mut batch, BATCH_MAX).await == 0 {
+            if changes.is_empty() && self.entries.recv_many(&mut batch, BATCH_MAX).await == 0 {
                 return;
             }
             let Some(shared) = shared.upgrade() else { return };
-            let left_out = self.left_out.swap(0, Ordering::Relaxed);
-            if left_out > 0 {
-                batch.push(summary(left_out, (shared.clock)()));
+            if changes.is_empty() {
+                let left_out = self.left_out.swap(0, Ordering::Relaxed);
+                if left_out > 0 {
+                    batch.push(summary(left_out, (shared.clock)()));
+                }
+                changes.extend(batch.drain(..).map(Change::Record));
             }
-            let changes: Vec<_> = batch.drain(..).map(Change::Record).collect();
-            if let Err(error) = shared.store.commit(&changes).await {
-                self.left_out.fetch_add(left_out, Ordering::Relaxed);
-                let refusals = changes.len();
-                tracing::error!(%error, refusals, "refused logins could not be recorded");
+            match shared.store.commit(&changes).await {
+                Ok(()) => {
+                    changes.clear();
+                    is_failing = false;
+                }
+                // That passes: they are kept, and others wait behind them or are counted.
+                Err(error) if error.is_busy() || error.is_full() => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::error!(%error, "refused logins cannot be recorded for now: they wait");
+                    }
+                }
+                Err(error) => {
+                    let refusals = changes.len();
+                    tracing::error!(%error, refusals, "refused logins could not be recorded");
+                    changes.clear();
+                }
             }
             drop(shared);
             // Also the bound on the rate: no more than a batch each time.

@@ -13,6 +13,7 @@ use crate::caller::Caller;
 use crate::certificates;
 use crate::directory::{Account, Directory};
 use crate::error::{AdminError, Kind};
+use crate::filled::tell_near;
 use crate::model::{GrantTypeModel, NewUser, Page, PageRequest, UserFilter, UserPatch, UserView};
 use crate::permissions;
 use crate::settings::Settings;
@@ -340,6 +341,7 @@ pub(crate) fn roles(
     if asked.len() > count_max {
         return Err(AdminError::invalid("roles", format!("more than {count_max}")));
     }
+    tell_near("users.roles_per_user_max", 0, asked.len(), count_max);
     let mut roles = RoleIds::with_capacity(asked.len());
     for (index, key) in asked.iter().enumerate() {
         let Some(role) = directory.find_role(key) else {

@@ -89,10 +89,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 fn unread(error: &BytesRejection) -> Problem {
     match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-            Kind::TooLarge,
-            format!("the body is larger than {} bytes", crate::BODY_BYTES_MAX),
-        ),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(Kind::TooLarge, "the body is larger than it may be here")
+        }
         _ => Problem::new(Kind::BadRequest, "the body could not be read"),
     }
 }

@@ -43,16 +43,36 @@ pub struct ApiState {
     pub clients: Clients,
     /// Whether something is broken that some clients need.
     pub is_impaired: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// How large bodies of requests may be.
+    pub bodies: BodyLimits,
+}
+
+/// Bytes of the largest body of a request. Larger: 413.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyLimits {
+    /// Of those who have the permission for what they ask.
+    pub permitted_max: usize,
+    /// Of a login.
+    pub login_max: usize,
+    /// Of a client that asks to be let in.
+    pub register_max: usize,
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        // A role with 100,000 permissions fits.
+        BodyLimits { permitted_max: 32 << 20, login_max: 16 << 10, register_max: 32 << 10 }
+    }
 }
 
 /// The whole API.
 pub fn router(state: ApiState) -> Router {
     let admin = state.admin.clone();
-    let router = routes()
+    let router = routes(state.bodies)
         .0
         .fallback(routes::fallback::not_found)
         .method_not_allowed_fallback(routes::fallback::method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(state.bodies.permitted_max))
         .layer(axum::middleware::from_fn(dry_run::refuse_elsewhere))
         .with_state(state);
     guarded(&admin, router)
@@ -67,18 +87,18 @@ pub fn guarded(admin: &Admin, router: Router) -> Router {
 /// The OpenAPI 3.1 document of the API.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().1
+    routes(BodyLimits::default()).1
 }
 
-fn routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
+fn routes(bodies: BodyLimits) -> (Router<ApiState>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(routes::users::router())
         .merge(routes::roles::router())
         .merge(routes::certificates::router())
-        .merge(routes::login::router())
+        .merge(routes::login::router(bodies.login_max))
         .merge(routes::tokens::router())
         .merge(routes::locks::router())
-        .merge(routes::registry::router())
+        .merge(routes::registry::router(bodies.register_max))
         .merge(routes::permissions::router())
         .merge(routes::clients::router())
         .merge(routes::explain::router())
@@ -111,9 +131,6 @@ impl utoipa::Modify for Bearer {
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
     }
 }
-
-/// The largest body of a request, in bytes: a role with 100,000 permissions fits.
-pub const BODY_BYTES_MAX: usize = 32 << 20;
 
 #[cfg(test)]
 mod tests;

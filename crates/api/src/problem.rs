@@ -318,6 +318,11 @@ impl From<AdminError> for Problem {
                 tracing::error!(%error, "an API call failed: the disk is full");
                 Problem::new(Kind::DiskFull, "nothing was changed: make room, and try again")
             }
+            AdminError::Store(error) if error.is_busy() => {
+                tracing::error!(%error, "an API call failed: another process holds the users' database");
+                let detail = "nothing was changed: another process holds the database; try again";
+                Problem::new(Kind::Unavailable, detail)
+            }
             AdminError::Store(_)
             | AdminError::Hash(_)
             | AdminError::Pki(_)

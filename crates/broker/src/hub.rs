@@ -53,6 +53,8 @@ pub enum Storage {
     Full,
     /// They wait until the disk takes them again: what needs it is refused with 0x83.
     Failing,
+    /// They wait for a disk that says neither yes nor no: what needs it is refused with 0x83.
+    Stalled,
 }
 
 impl Storage {
@@ -61,6 +63,7 @@ impl Storage {
             Storage::Working => 0,
             Storage::Full => 1,
             Storage::Failing => 2,
+            Storage::Stalled => 3,
         }
     }
 }
@@ -213,6 +216,15 @@ impl Hub {
         self.set_strained();
     }
 
+    /// Says that storage is `to` now, if it was `from`: whoever watches it from outside does not know what it has said
+    /// itself meanwhile. True if so.
+    pub fn move_storage(&self, from: Storage, to: Storage) -> bool {
+        let (order, former) = (Ordering::Relaxed, from.level());
+        let is_moved = self.storage.compare_exchange(former, to.level(), order, order).is_ok();
+        self.set_strained();
+        is_moved
+    }
+
     /// Says how short memory is. Each engine is to be told by [`crate::Engine::memory_changed`] as well.
     pub fn set_memory(&self, memory: Memory) {
         let max = self.limits.outbox_bytes_max;
@@ -269,7 +281,7 @@ impl Hub {
         match self.storage() {
             Storage::Working => None,
             Storage::Full => Some(STORAGE_FULL),
-            Storage::Failing => Some(STORAGE),
+            Storage::Failing | Storage::Stalled => Some(STORAGE),
         }
     }
 
@@ -279,7 +291,8 @@ impl Hub {
         match self.storage.load(Ordering::Relaxed) {
             0 => Storage::Working,
             1 => Storage::Full,
-            _ => Storage::Failing,
+            2 => Storage::Failing,
+            _ => Storage::Stalled,
         }
     }
 

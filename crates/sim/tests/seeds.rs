@@ -51,6 +51,14 @@ fn what_a_subscription_that_has_ended_had_brought_may_come_beside_another_that_m
 }
 
 #[test]
+fn a_right_that_is_given_back_before_anybody_knew_it_was_gone_takes_nothing_back() {
+    for seed in [9119, 10443, 52707] {
+        let outcome = sim::run(seed, sim::STEPS, None);
+        assert!(outcome.violation.is_none(), "seed {seed}: {}", outcome.report());
+    }
+}
+
+#[test]
 fn the_same_seed_does_the_same_to_the_last_byte_and_another_does_something_else() {
     for seed in 0..20 {
         let (one, other) = (sim::run(seed, sim::STEPS, None), sim::run(seed, sim::STEPS, None));

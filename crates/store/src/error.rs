@@ -105,6 +105,16 @@ impl StoreError {
         }
     }
 
+    /// Whether another process has the database, so that it would be done later.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let StoreError::Database { source, .. } = self else { return false };
+        let code = source.as_database_error().and_then(|error| error.code());
+        // SQLITE_BUSY with its kinds; or those in front have waited for it for so long.
+        matches!(code.as_deref(), Some("5" | "261" | "517" | "773"))
+            || matches!(source, sqlx::Error::PoolTimedOut)
+    }
+
     pub(crate) fn from_database(
         file: &Path,
         doing: &'static str,

@@ -97,7 +97,7 @@ impl BrokerSetup {
     /// Runs `serve` on `data_dir` and waits until it ends by itself, as it must when it cannot start.
     #[must_use]
     pub fn serve_to_the_end(&self, data_dir: &Path) -> CliRun {
-        let mut command = self.command(data_dir);
+        let mut command = self.serve_command(data_dir);
         command.arg("serve").args(&self.arguments);
         run(command, None)
     }
@@ -181,6 +181,20 @@ impl BrokerProcess {
         let process = rustix::process::Pid::from_raw(id).expect("a process id is not zero");
         let limit = rustix::process::Rlimit { current: bytes, maximum: None };
         rustix::process::prlimit(Some(process), rustix::process::Resource::Fsize, limit)
+            .expect("the own process can be limited");
+    }
+
+    /// Lets the process open no more files than it has open now, or as many as it likes again.
+    pub fn limit_open_files(&self, is_limited: bool) {
+        let id = i32::try_from(self.running.child.id()).expect("a process id");
+        let process = rustix::process::Pid::from_raw(id).expect("a process id is not zero");
+        let open = fs::read_dir(format!("/proc/{id}/fd")).expect("the broker runs");
+        let highest =
+            open.filter_map(|it| it.ok()?.file_name().to_str()?.parse::<u64>().ok()).max();
+        let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let current = if is_limited { highest.map(|it| it + 1) } else { hard };
+        let limit = rustix::process::Rlimit { current, maximum: hard };
+        rustix::process::prlimit(Some(process), rustix::process::Resource::Nofile, limit)
             .expect("the own process can be limited");
     }
 

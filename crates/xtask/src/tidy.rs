@@ -6,6 +6,7 @@ mod conformance;
 mod documents;
 mod layers;
 mod licences;
+mod limits;
 mod sources;
 mod threats;
 mod tree;
@@ -29,6 +30,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     findings.extend(documents::check_architecture(tree.text("ARCHITECTURE.md")?, &packages));
     findings.extend(documents::check_dependencies(tree.text("DEPENDENCIES.md")?, &packages));
     findings.extend(threats::check(tree.text("docs/security/threats.md")?, &tree));
+    findings.extend(limits::check(tree.text("docs/limits.md")?, &tree));
     let page = tree.text("docs/conformance.md")?;
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write("docs/conformance.md", conformance::updated(page, &tree))?;

@@ -97,6 +97,11 @@ impl Book {
         book
     }
 
+    /// How many are kept of a class.
+    pub(crate) fn count_of(&self, class: Class) -> usize {
+        self.by_age.get(&class).map_or(0, BTreeMap::len)
+    }
+
     /// Notes a refusal.
     pub(crate) fn note(&mut self, record: Record) {
         let likeness = Likeness::of(&record);

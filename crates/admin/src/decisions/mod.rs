@@ -89,6 +89,11 @@ impl Decisions {
         let writing = tokio::sync::Mutex::default();
         Ok((Decisions { run, logins: AtomicU64::new(0), book, sink, writing }, inlet))
     }
+
+    /// How many refusals of this class are kept.
+    pub(crate) fn count_of(&self, class: Class) -> usize {
+        self.book.lock().count_of(class)
+    }
 }
 
 impl Admin {

@@ -113,6 +113,12 @@ impl RegistryBook {
         self.in_order.values()
     }
 
+    /// How many wait for a decision: of the way that has most, and of the source.
+    pub(crate) fn most_pending(&self) -> (usize, usize) {
+        let most = |counts: &mut dyn Iterator<Item = &usize>| counts.copied().max().unwrap_or(0);
+        (most(&mut self.pending_in_all.values()), most(&mut self.pending.values()))
+    }
+
     /// How many that came this way wait for a decision.
     pub(crate) fn pending(&self, channel: Channel) -> usize {
         self.pending_in_all.get(&channel).copied().unwrap_or_default()

@@ -13,10 +13,10 @@ use crate::extract::{Body, CalledBy, Peer};
 use crate::problem::Problem;
 
 /// `/api/login`.
-pub(crate) fn router() -> OpenApiRouter<ApiState> {
+pub(crate) fn router(body_bytes_max: usize) -> OpenApiRouter<ApiState> {
     let router = OpenApiRouter::new().routes(routes!(log_in, who, log_out));
     // Whoever asks has proven nothing yet.
-    router.layer(DefaultBodyLimit::max(LOGIN_BODY_BYTES_MAX))
+    router.layer(DefaultBodyLimit::max(body_bytes_max))
 }
 
 /// Logs in by user name and password, and makes a bearer token. The user needs any permission of the context `http`.
@@ -78,6 +78,3 @@ async fn log_out(
     state.admin.log_out(&caller).await?;
     Ok(StatusCode::NO_CONTENT)
 }
-
-/// Name, password and label, with room to spare.
-const LOGIN_BODY_BYTES_MAX: usize = 16 << 10;

@@ -21,11 +21,11 @@ use crate::paging::page_request;
 use crate::problem::{Kind, Problem, RegistryKind};
 
 /// `/api/client-registry` and below.
-pub(crate) fn router() -> OpenApiRouter<ApiState> {
+pub(crate) fn router(register_bytes_max: usize) -> OpenApiRouter<ApiState> {
     // Whoever asks has proven nothing yet.
     let public = OpenApiRouter::new()
         .routes(routes!(register))
-        .layer(DefaultBodyLimit::max(REGISTER_BODY_BYTES_MAX));
+        .layer(DefaultBodyLimit::max(register_bytes_max));
     OpenApiRouter::new()
         .routes(routes!(show))
         .routes(routes!(unlock))
@@ -205,6 +205,3 @@ impl From<RegistrationRefused> for Problem {
         }
     }
 }
-
-/// A signing request, wishes and words about itself, with room to spare.
-const REGISTER_BODY_BYTES_MAX: usize = 32 << 10;

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::fixture::{Api, Call};
-use crate::BODY_BYTES_MAX;
+use crate::BodyLimits;
 
 async fn check(line: &str, call: Call<'_>, status: u16) {
     let reply = Api::new().await.send(line, call).await;
@@ -77,7 +77,20 @@ async fn only_json_is_taken_for_json() {
 
 #[tokio::test]
 async fn a_body_has_a_largest_size() {
-    check("POST /api/users", json_body(&vec![b' '; BODY_BYTES_MAX + 1]), 413).await;
+    let default = BodyLimits::default();
+    check("POST /api/users", json_body(&vec![b' '; default.permitted_max + 1]), 413).await;
+    let bodies = BodyLimits { permitted_max: 3_000, login_max: 1_000, register_max: 2_000 };
+    let api = Api::with_bodies(bodies).await;
+    for (line, max) in [
+        ("POST /api/users", 3_000),
+        ("POST /api/login", 1_000),
+        ("POST /api/client-registry/register", 2_000),
+    ] {
+        for (more, is_too_large) in [(0, false), (1, true)] {
+            let reply = api.send(line, json_body(&vec![b' '; max + more])).await;
+            assert_eq!(reply.status.as_u16() == 413, is_too_large, "{line}, {more} more");
+        }
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-use crate::{ApiState, ClientRequest, Clients, router};
+use crate::{ApiState, BodyLimits, ClientRequest, Clients, router};
 
 /// The API over a store of its own.
 pub(super) struct Api {
@@ -56,12 +56,31 @@ impl Api {
     pub(super) async fn with_clients(
         start: impl FnOnce(tokio::sync::mpsc::Receiver<ClientRequest>),
     ) -> Api {
+        Api::with(start, BodyLimits::default()).await
+    }
+
+    /// With bodies of at most so many bytes.
+    pub(super) async fn with_bodies(bodies: BodyLimits) -> Api {
+        let start = |requests| {
+            tokio::spawn(answer(Vec::new(), requests));
+        };
+        Api::with(start, bodies).await
+    }
+
+    async fn with(
+        start: impl FnOnce(tokio::sync::mpsc::Receiver<ClientRequest>),
+        bodies: BodyLimits,
+    ) -> Api {
         let data_dir = tempfile::tempdir().unwrap();
         let admin = open_admin(data_dir.path()).await;
         let (clients, requests) = Clients::channel(8);
         start(requests);
-        let router =
-            router(ApiState { admin: admin.clone(), clients, is_impaired: Arc::new(|| false) });
+        let router = router(ApiState {
+            admin: admin.clone(),
+            clients,
+            is_impaired: Arc::new(|| false),
+            bodies,
+        });
         Api { router, admin, _data_dir: data_dir }
     }
 

@@ -262,6 +262,7 @@ fn what_a_user_may_not_have_any_more_does_not_come_back() {
 fn a_disk_that_fails_refuses_what_needs_it_and_nothing_else() {
     check_refusals(Storage::Full, 0x97);
     check_refusals(Storage::Failing, 0x83);
+    check_refusals(Storage::Stalled, 0x83);
 }
 
 fn check_refusals(storage: Storage, code: u8) {

@@ -109,6 +109,8 @@ const COUNT_OF_ALL: (u64, u64) = (1, 1_000_000);
 const COUNT_OR_ZERO: (u64, u64) = (0, 100_000_000);
 /// 1 KiB to 16 GiB.
 const BYTES: (u64, u64) = (1 << 10, 16 << 30);
+/// 256 bytes to 1 GiB.
+const BODY_BYTES: (u64, u64) = (1 << 8, 1 << 30);
 /// The largest MQTT packet is 256 MiB.
 const PACKET_BYTES: (u64, u64) = (1 << 8, 268_435_460);
 /// 10 ms to an hour.
@@ -219,7 +221,7 @@ pub(super) static KEYS: &[Key] = &[
     bounded("limits", "slow_consumer_patience_ms", (0, 3_600_000), |c| Slot::Whole(&mut c.broker.slow_consumer_patience_ms),
         "Milliseconds a publisher is held back for one receiver that does not read; up to twelve times that for one that reads slowly. Then messages for that one are dropped."),
     bounded("limits", "slow_consumer_pause_ms", (0, 60_000), |c| Slot::Whole(&mut c.broker.slow_consumer_pause_ms),
-        "Milliseconds, in steps of 50, a publisher is not read after 64 messages in succession that had no other receivers than such as are not waited for any more. 0: it is read."),
+        "Milliseconds, in steps of 50, a publisher is not read after 64 messages in succession that had no other receivers than such as are not waited for any more, and are served by its own shard. 0: it is read."),
     bounded("limits", "close_linger_ms", (1, 3_600_000), |c| Slot::Whole(&mut c.broker.close_linger_ms),
         "Milliseconds until a closed connection that does not take its last bytes is forgotten."),
     bounded("limits", "commit_bytes_max", BYTES, |c| Slot::Whole(&mut c.broker.commit_bytes_max),
@@ -257,6 +259,19 @@ pub(super) static KEYS: &[Key] = &[
 
     key("websocket", "origins", |c| Slot::List(&mut c.websocket.origins),
         "Origins such as \"https://dashboard.example\" whose pages may open an MQTT WebSocket by the certificate of the browser, besides the server's own."),
+
+    bounded("http", "body_bytes_max", BODY_BYTES, |c| Slot::Whole(&mut c.http.bodies.permitted_max),
+        "Bytes of the body of a request of somebody who is permitted to make it. Larger: 413."),
+    bounded("http", "login_body_bytes_max", BODY_BYTES, |c| Slot::Whole(&mut c.http.bodies.login_max),
+        "Bytes of the body of a login. Larger: 413."),
+    bounded("http", "register_body_bytes_max", BODY_BYTES, |c| Slot::Whole(&mut c.http.bodies.register_max),
+        "Bytes of the body with which a client asks to be let in. Larger: 413."),
+    bounded("http", "head_timeout", SPAN_MS, |c| Slot::Span(&mut c.http.head_timeout),
+        "Time for the head of a request, be it the first or the next of an idle connection. Over: closed."),
+    bounded("http", "answer_timeout", SPAN_MS, |c| Slot::Span(&mut c.http.answer_timeout),
+        "Time for reading the body of a request and working on it. Over: 408, and closed; a change that was begun is made or not."),
+    bounded("http", "stall_timeout", SPAN_MS, |c| Slot::Span(&mut c.http.stall_timeout),
+        "Time for a client to take what was sent to it. Over: closed."),
 
     key("metrics", "public", |c| Slot::Switch(&mut c.metrics.public),
         "Whether anybody may read /metrics. If not, it takes the permission http:read:/metrics."),
@@ -353,4 +368,6 @@ pub(super) static KEYS: &[Key] = &[
         "Threads that serve connections; 0 takes one for each core but one, and 1 to 16."),
     bounded("server", "stop_timeout", SPAN_MS, |c| Slot::Span(&mut c.server.stop_timeout),
         "How long a stopping server waits for its clients to take their last bytes."),
+    bounded("server", "disk_patience", SPAN_MS, |c| Slot::Span(&mut c.server.disk_patience),
+        "How long the disk may say nothing about the state of sessions. Over: what needs it is refused with 0x83, and who waits for it disconnected, until it answers; a stopping server waits no longer."),
 ];

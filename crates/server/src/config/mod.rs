@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) pki: PkiFiles,
     /// MQTT over WebSocket.
     pub(crate) websocket: WebSocket,
+    /// Requests by HTTP.
+    pub(crate) http: HttpLimits,
     /// What is counted.
     pub(crate) metrics: MetricsAccess,
     /// Bounds of the engine.
@@ -98,6 +100,30 @@ pub(crate) struct PkiFiles {
 pub(crate) struct WebSocket {
     /// Origins whose pages may use the browser's certificate.
     pub(crate) origins: Vec<String>,
+}
+
+/// Bounds of one request by HTTP.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpLimits {
+    /// Bytes of its body.
+    pub(crate) bodies: api::BodyLimits,
+    /// For its head, be it the first one or the next one of an idle connection.
+    pub(crate) head_timeout: Duration,
+    /// For reading its body and working on it.
+    pub(crate) answer_timeout: Duration,
+    /// For a client that does not take its answer.
+    pub(crate) stall_timeout: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            bodies: api::BodyLimits::default(),
+            head_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(30),
+        }
+    }
 }
 
 /// Who may read what is counted.
@@ -196,6 +222,8 @@ pub(crate) struct Server {
     pub(crate) shards: usize,
     /// How long a stopping server waits for its clients to take their last bytes.
     pub(crate) stop_timeout: Duration,
+    /// How long a disk may take before it counts as one that does not answer.
+    pub(crate) disk_patience: Duration,
     /// What a restart keeps.
     pub(crate) durability: Durability,
     /// Bytes the process may use; 0 for what the machine allows.
@@ -209,6 +237,7 @@ impl Default for Server {
         Self {
             shards: 0,
             stop_timeout: Duration::from_secs(2),
+            disk_patience: Duration::from_secs(10),
             durability: Durability::default(),
             memory_bytes_max: 0,
             sys_interval: Duration::from_secs(10),

@@ -145,10 +145,14 @@ impl Kind {
             Self::Mqtt => Door { tls: None, http: None },
             Self::Mqtts => Door { tls: tls(pki::Listener::Mqtts), http: None },
             Self::Https => {
-                let http = Http::with_api(rules(), router.clone(), Arc::clone(http_places));
+                let places = Arc::clone(http_places);
+                let http = Http::with_api(rules(), config.http.clone(), router.clone(), places);
                 Door { tls: tls(pki::Listener::Https), http: Some(Arc::new(http)) }
             }
-            Self::Ws => Door { tls: None, http: Some(Arc::new(Http::websocket_only(rules()))) },
+            Self::Ws => {
+                let http = Http::websocket_only(rules(), config.http.clone());
+                Door { tls: None, http: Some(Arc::new(http)) }
+            }
         }
     }
 

@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use admin::PeerAddress;
 use axum::Router;
@@ -24,12 +23,14 @@ use super::login::Visitor;
 use super::places::{Place, Places};
 use super::transport::{Pipe, Transport, WebSocket};
 use super::upgrade::{self, Rules};
+use crate::config::HttpLimits;
 
 /// What a listener that speaks HTTP serves.
 pub(crate) struct Http {
     /// Everything but MQTT; `None`: there is nothing else.
     api: Option<Api>,
     rules: Rules,
+    limits: HttpLimits,
 }
 
 struct Api {
@@ -39,13 +40,19 @@ struct Api {
 
 impl Http {
     /// MQTT and nothing else.
-    pub(crate) fn websocket_only(rules: Rules) -> Self {
-        Self { api: None, rules }
+    pub(crate) fn websocket_only(rules: Rules, limits: HttpLimits) -> Self {
+        Self { api: None, rules, limits }
     }
 
     /// MQTT, and the API for those who get one of these places.
-    pub(crate) fn with_api(rules: Rules, router: Router, places: Arc<Places>) -> Self {
-        Self { api: Some(Api { router: TowerToHyperService::new(router), places }), rules }
+    pub(crate) fn with_api(
+        rules: Rules,
+        limits: HttpLimits,
+        router: Router,
+        places: Arc<Places>,
+    ) -> Self {
+        let router = TowerToHyperService::new(router);
+        Self { api: Some(Api { router, places }), rules, limits }
     }
 
     /// Serves a connection until it ends, or becomes a WebSocket: then it is given back.
@@ -54,7 +61,8 @@ impl Http {
         pipe: Pipe,
         visitor: Visitor,
     ) -> Option<(Transport, Visitor)> {
-        pipe.limit_unacknowledged(Some(STALL_TIME_MAX));
+        let head_timeout = self.limits.head_timeout;
+        pipe.limit_unacknowledged(Some(self.limits.stall_timeout));
         let visit = Arc::new(Visit {
             http: self,
             visitor: Mutex::new(visitor),
@@ -68,7 +76,7 @@ impl Http {
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME_MAX)
+            .header_read_timeout(head_timeout)
             .max_headers(HEADERS_MAX)
             .max_buf_size(BUFFER_BYTES_MAX)
             .serve_connection(TokioIo::new(pipe), service);
@@ -109,7 +117,8 @@ impl Visit {
         if !self.take_place(api) {
             return closing(text(StatusCode::SERVICE_UNAVAILABLE, "too many connections"));
         }
-        match tokio::time::timeout(ANSWER_TIME_MAX, api.router.call(request)).await {
+        let answer_timeout = self.http.limits.answer_timeout;
+        match tokio::time::timeout(answer_timeout, api.router.call(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             Err(_) => closing(text(StatusCode::REQUEST_TIMEOUT, "the request took too long")),
@@ -162,11 +171,5 @@ fn closing(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// For the head of a request, be it the first one or the next one of an idle connection.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
-/// For reading a body and working on it.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
-/// For a client that does not take its answer.
-const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 const HEADERS_MAX: usize = 64;
 const BUFFER_BYTES_MAX: usize = 16 * 1024;

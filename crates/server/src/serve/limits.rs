@@ -37,7 +37,7 @@ pub(crate) struct Whose {
 pub(crate) enum Kind {
     /// Something is refused, dropped or slowed then, which an operator wants to know before.
     Bound,
-    /// A window of flow control: it is there to be full.
+    /// A window of flow control, or a book whose oldest goes: it is there to be full.
     Window,
     /// It has lines of its own in the log.
     Told,
@@ -82,6 +82,7 @@ impl Use {
 pub(crate) fn all(sources: &Sources, census: &Census, pending: Pending) -> Vec<Use> {
     let mut all = of_the_broker(sources, pending);
     all.extend(of_users(sources));
+    all.extend(of_books(sources));
     all.extend(of_sessions(sources, census));
     all
 }
@@ -147,6 +148,28 @@ fn of_users(sources: &Sources) -> Vec<Use> {
             limits.queue_disk_bytes_per_user_max,
             sources.hub.most_queue_disk_bytes_of_a_user(),
         ),
+    ]
+}
+
+fn of_books(sources: &Sources) -> Vec<Use> {
+    let filled = sources.admin.filled();
+    let (registry, refusals) = (filled.registry, filled.refusals);
+    vec![
+        Use::of("registry.pending_max", registry.pending_max, filled.registry_pending),
+        Use::of(
+            "registry.pending_per_source_max",
+            registry.pending_per_source_max,
+            filled.registry_pending_of_a_source,
+        ),
+        Use::of("refusals.clients_max", refusals.clients_max, filled.refusals_of_clients)
+            .windowed(),
+        Use::of("refusals.logins_max", refusals.logins_max, filled.refused_logins).windowed(),
+        Use::of(
+            "refusals.unknown_logins_max",
+            refusals.unknown_logins_max,
+            filled.refused_unknown_logins,
+        )
+        .windowed(),
     ]
 }
 

@@ -1,7 +1,8 @@
 //! Connections that end before anybody has said who it is: garbage by the thousand a second would fill the disk with
 //! lines that cost more than the refusals themselves.
 //!
-//! The first of each source in a span of time are told, the rest is counted, and the number told at the end of the span.
+//! The first of each source in a span of time are told, the rest is counted, and the number told at the end of the span,
+//! which the end of the server is as well.
 //! Flaw 41: what somebody is refused who has shown a certificate or sent a CONNECT is not meant; each of those is told.
 
 use std::net::IpAddr;
@@ -41,6 +42,14 @@ impl Repeats {
         is_told
     }
 
+    /// Ends the span, and tells what was only counted in it. It lasts [`SPAN`] at most.
+    pub(crate) fn tell(&self) {
+        for (source, more) in self.end() {
+            let source = source.map_or_else(|| "others".to_owned(), |it| it.to_string());
+            tracing::info!(source, more, seconds = SPAN.as_secs(), "more connections refused");
+        }
+    }
+
     /// Ends the span: of whom something was not told, and how much.
     fn end(&self) -> Vec<(Option<IpAddr>, u64)> {
         let sources = std::mem::take(&mut *self.sources.lock());
@@ -60,10 +69,7 @@ pub(crate) fn watched(tasks: &mut JoinSet<()>) -> Arc<Repeats> {
 async fn watch(repeats: Arc<Repeats>) {
     loop {
         tokio::time::sleep(SPAN).await;
-        for (source, more) in repeats.end() {
-            let source = source.map_or_else(|| "others".to_owned(), |it| it.to_string());
-            tracing::info!(source, more, seconds = SPAN.as_secs(), "more connections refused");
-        }
+        repeats.tell();
     }
 }
 

@@ -73,8 +73,9 @@ impl Shards {
         Ok(Self { inboxes, threads, journal: state.journal })
     }
 
-    /// Ends all connections and waits until the threads are done, which takes no longer than the stop timeout.
-    pub(crate) fn stop(self) {
+    /// Ends all connections and waits until the threads are done, which takes no longer than the stop timeout, and than the disk
+    /// may be silent.
+    pub(crate) fn stop(self, disk_patience: Duration) {
         for inbox in &*self.inboxes {
             // One that has stopped already needs no telling.
             drop(inbox.send(Order::Stop));
@@ -83,7 +84,7 @@ impl Shards {
             drop(thread.join());
         }
         if let Some(journal) = self.journal {
-            journal.close();
+            journal.close(disk_patience);
         }
     }
 }

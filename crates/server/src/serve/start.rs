@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use admin::{Admin, Opened};
 use api::{ApiState, Clients};
+use axum::Router;
 use broker::{Hub, Limits, Storage};
 use parking_lot::Mutex;
 use pki::Pki;
@@ -27,7 +28,7 @@ use super::shard::Watched;
 use super::shards::Shards;
 use super::sources::{Pulse, Sources};
 use super::state::State;
-use super::{certificates, clients, clock, memory, near, process, repeats, system};
+use super::{certificates, clients, clock, memory, near, process, repeats, state, system};
 use crate::config::{Config, authentication_word};
 
 /// Serves until a signal says to stop.
@@ -79,19 +80,18 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
         census: Mutex::default(),
         started_ms: clock::now().0,
     });
-    let counted = metrics::router(Arc::clone(&sources));
-    let counted = if config.metrics.public { counted } else { api::guarded(&admin, counted) };
-    let router = api::router(api_state(&admin, clients, &hub)).merge(counted);
+    let router = router(&config, &sources, clients);
     tasks.spawn(socket.serve(router.clone()));
     tasks.spawn(watch_clock());
-    watch(&mut tasks, &sources, config.server.sys_interval);
+    watch(&mut tasks, &sources, &config);
     tasks.spawn(certificates::watch(Arc::clone(&pki)));
 
     log_start(&config, &data_dir, &hub, &entrances);
     let ready = entrances.ready_line();
     let inboxes = Arc::clone(&shards.inboxes);
     let books = admin.clone();
-    let repeats = repeats::watched(&mut tasks);
+    let refused = repeats::watched(&mut tasks);
+    let repeats = Arc::clone(&refused);
     let front = Arc::new(Front { intake, admin, pki, hub, inboxes, metrics, repeats });
     for (listener, door) in entrances.open(&config, &router, &http_places) {
         tasks.spawn(listener.accept(door, Arc::clone(&front)));
@@ -102,36 +102,50 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     tracing::info!("stopping");
     // Ends accepting and the API; then the clients get their last bytes.
     tasks.shutdown().await;
-    end(shards, stop, &books).await;
+    end(shards, stop, &books, config.server.disk_patience).await;
+    refused.tell();
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Sees to what is used of memory and of other bounds, and to what the broker says of itself.
-fn watch(tasks: &mut JoinSet<()>, sources: &Arc<Sources>, sys_interval: Duration) {
+/// Sees to what is used of memory and of other bounds, to a disk that does not answer, and to what the broker says of itself.
+fn watch(tasks: &mut JoinSet<()>, sources: &Arc<Sources>, config: &Config) {
     memory::log_start(&sources.ceiling, &sources.hub);
     tasks.spawn(memory::watch(Arc::clone(sources)));
     tasks.spawn(near::watch(Arc::clone(sources)));
-    tasks.spawn(system::publish(Arc::clone(sources), sys_interval));
+    tasks.spawn(system::publish(Arc::clone(sources), config.server.sys_interval));
+    if let Some(journal) = sources.journal.clone() {
+        let hub = Arc::clone(&sources.hub);
+        tasks.spawn(state::watch(journal, hub, config.server.disk_patience));
+    }
 }
 
-fn api_state(admin: &Admin, clients: Clients, hub: &Arc<Hub>) -> ApiState {
-    let hub = Arc::clone(hub);
+/// The API and the metrics.
+fn router(config: &Config, sources: &Arc<Sources>, clients: Clients) -> Router {
+    let (admin, hub) = (sources.admin.clone(), Arc::clone(&sources.hub));
+    let counted = metrics::router(Arc::clone(sources));
+    let counted = if config.metrics.public { counted } else { api::guarded(&admin, counted) };
     let is_impaired = Arc::new(move || hub.storage() != Storage::Working);
-    ApiState { admin: admin.clone(), clients, is_impaired }
+    let bodies = config.http.bodies;
+    api::router(ApiState { admin, clients, is_impaired, bodies }).merge(counted)
 }
 
 /// Ends the shards, and writes down what is only in memory yet.
-async fn end(shards: Shards, mut stop: StopSignals, books: &Admin) {
-    books.write_down_uses().await;
-    let stopping = tokio::task::spawn_blocking(move || shards.stop());
+async fn end(shards: Shards, mut stop: StopSignals, books: &Admin, disk_patience: Duration) {
+    let uses = tokio::time::timeout(disk_patience, books.write_down_uses());
+    if uses.await.is_err() {
+        tracing::error!("the disk does not answer: when passwords were last used is not written");
+    }
+    let stopping = tokio::task::spawn_blocking(move || shards.stop(disk_patience));
     tokio::select! {
         _ = stopping => {}
         // Asked twice, it is meant at once.
         () = stop.wait() => {}
     }
-    if let Err(error) = books.write_refusals().await {
-        tracing::error!(%error, "the last refusals could not be written");
+    match tokio::time::timeout(disk_patience, books.write_refusals()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the last refusals could not be written"),
+        Err(_) => tracing::error!("the disk does not answer: the last refusals are not written"),
     }
 }
 

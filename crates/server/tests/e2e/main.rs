@@ -35,6 +35,7 @@ mod registry;
 mod remote;
 mod rights;
 mod sessions;
+mod stalled_disk;
 mod storm;
 mod support;
 mod why;

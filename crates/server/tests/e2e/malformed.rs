@@ -51,6 +51,23 @@ fn flaw_41_garbage_fills_no_log_and_a_client_among_it_is_told_of_all_the_same() 
     }
 }
 
+#[test]
+fn what_was_refused_and_not_told_is_counted_in_the_log_when_the_server_stops() {
+    let mut broker = setup().start();
+    for _ in 0..1_150 {
+        let mut garbage = MqttClient::open(broker.mqtt(), Version::V311);
+        garbage.send(b"GET / HTTP/1.1\r\n");
+        assert!(garbage.is_closed_within(PATIENCE));
+    }
+    broker.terminate();
+    let told = broker.log_lines(&["connection refused", "the first packet is not CONNECT"]).len();
+    assert!((1_000..=1_150).contains(&told), "{told}");
+    if told < 1_150 {
+        let more = format!("more={}", 1_150 - told);
+        assert_eq!(broker.log_lines(&["more connections refused", "127.0.0.1", &more]).len(), 1);
+    }
+}
+
 // Shows 3.1.1: [MQTT-3.1.2-2], [MQTT-3.1.4-1]; 5.0: [MQTT-3.1.4-1], [MQTT-3.14.0-1].
 #[test]
 fn each_first_packet_of_the_codecs_table_is_decided_by_the_broker_as_it_says() {

@@ -123,6 +123,31 @@ fn every_bound_that_metrics_name_is_a_key_of_the_configuration() {
 }
 
 #[test]
+fn what_strangers_and_administrators_fill_is_told_before_it_is_full() {
+    let broker = setup()
+        .env("COUNTERSIGN_REGISTRY_PENDING_MAX", "5")
+        .env("COUNTERSIGN_USERS_PERMISSIONS_PER_OWNER_MAX", "5")
+        .start();
+    let used =
+        |limit: &str| metrics(&broker)[&format!("countersign_limit_used{{limit=\"{limit}\"}}")];
+    let _unlocked = broker.cli(&["registry", "unlock"]).ok();
+    for number in 0..4 {
+        let name = format!("newcomer-{number}");
+        let outcome = testkit::login(Version::V5, "c").user(&name, PASSWORD).outcome(broker.mqtt());
+        drop(outcome);
+    }
+    let told = broker.log_lines(&["WARN", "a limit is nearly reached", "registry.pending_max"]);
+    assert!(told[0].contains("used=4") && told[0].contains("max=5"), "{told:?}");
+    assert_eq!((used("registry.pending_max"), used("registry.pending_per_source_max")), (4.0, 4.0));
+    assert_eq!(used("refusals.unknown_logins_max"), 4.0);
+    let rules = ["--allow", "read:a", "--allow", "read:b", "--allow", "read:c"];
+    broker.add_user("few", PASSWORD, &rules);
+    broker.add_user("many", PASSWORD, &[&rules[..], &["--allow", "read:d"]].concat());
+    let near = ["WARN", "a limit is nearly reached", "users.permissions_per_owner_max", "used=4"];
+    assert_eq!(broker.log_lines(&near).len(), 1);
+}
+
+#[test]
 fn a_bound_that_is_nearly_reached_is_told_with_whose_it_is_and_so_is_its_end() {
     let broker = setup()
         .env("COUNTERSIGN_SYS_INTERVAL", "100ms")

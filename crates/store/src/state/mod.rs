@@ -164,12 +164,16 @@ impl StateLog {
         Ok(())
     }
 
-    /// Whether the files that it writes are still those that a start would find.
+    /// Whether the files that it writes are still those that a start would find, as far as that can be seen.
     fn is_in_place(&self) -> bool {
         let journals = self.open.as_ref().map_or(0, |open| open.database.journal_count());
-        Place::of(&self.directory).is_ok_and(|place| place == self.place)
+        let is_there = match Place::of(&self.directory) {
+            Ok(place) => place == self.place,
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        };
+        is_there
             && salvage::missing(&self.directory).is_empty()
-            && salvage::journals(&self.directory).is_ok_and(|found| found.len() >= journals)
+            && salvage::journals(&self.directory).map_or(true, |found| found.len() >= journals)
     }
 
     /// Somebody has removed or replaced files of the log while it was open. What is open can be read as long as it stays

@@ -106,15 +106,20 @@ fn bytes_cut(before: &[(PathBuf, u64)]) -> std::io::Result<u64> {
     Ok(cut)
 }
 
-/// What every log has and this one has not.
+/// What every log has and this one has not. What cannot be looked at now, for want of file descriptors say, is not known to
+/// be gone.
 pub(super) fn missing(directory: &Path) -> Vec<&'static str> {
     let mut missing = Vec::new();
     for name in [LOCK, KEYSPACES] {
-        if !directory.join(name).exists() {
+        if directory.join(name).try_exists().is_ok_and(|is_there| !is_there) {
             missing.push(name);
         }
     }
-    if !fs::read(directory.join(VERSION)).is_ok_and(|found| found.starts_with(b"FJL")) {
+    let has_version = match fs::read(directory.join(VERSION)) {
+        Ok(found) => found.starts_with(b"FJL"),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    if !has_version {
         missing.push(VERSION);
     }
     if journals(directory).is_ok_and(|journals| journals.is_empty()) {

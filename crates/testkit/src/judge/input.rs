@@ -100,8 +100,8 @@ impl Judge {
         self.serial += 1;
         let fresh = || Session::new(self.serial, hello.shard);
         let session = self.sessions.entry(hello.who).or_insert_with(fresh);
-        // What was taken back while it was on the way is not sent again.
-        session.outbound.retain(|_, it| it.qos > 1 || !it.is_withdrawn);
+        // What was taken back while it was on the way is not sent again, unless that was undone before its shard knew.
+        session.outbound.retain(|_, it| it.qos > 1 || !it.is_gone);
         if session.is_small || small {
             // What it cannot take is given up.
             session.outbound.values_mut().for_each(|it| it.is_doubtful = true);

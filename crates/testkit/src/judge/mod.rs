@@ -213,6 +213,11 @@ impl Judge {
                     (it.is_gone, it.is_confirmed) = (true, false);
                 }
             }
+            for exchange in session.outbound.values_mut() {
+                let topics = self.messages.get(&exchange.number).map(|it| it.topics.as_slice());
+                let may = |topic: &String| rights.may_read(topic);
+                exchange.is_gone |= !topics.unwrap_or_default().iter().all(may);
+            }
         }
     }
 

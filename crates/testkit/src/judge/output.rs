@@ -286,6 +286,7 @@ impl Judge {
             is_doubtful: self.messages.get(&it.number).is_some_and(|it| it.sent.expires),
             // Of what clears a topic nothing is known.
             is_withdrawn: it.is_empty || !is_allowed,
+            is_gone: it.is_empty,
         };
         session.outbound.insert(it.packet_id, exchange);
         line.in_flight.insert(it.packet_id);

@@ -73,6 +73,8 @@ pub(super) struct Exchange {
     pub(super) is_doubtful: bool,
     /// The reader was not allowed to read it at some time since, or cannot take it.
     pub(super) is_withdrawn: bool,
+    /// And its shard was told so: it is not sent again.
+    pub(super) is_gone: bool,
 }
 
 /// The will of a session.

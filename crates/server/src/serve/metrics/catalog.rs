@@ -115,7 +115,7 @@ pub(crate) static FAMILIES: &[Family] = &[
     histogram("countersign_state_commit_seconds", &[], "How long it took to make a group of records durable."),
     counter("countersign_state_failures_total", &[], "Times that records could not be made durable."),
     counter("countersign_state_refusals_total", &["packet"], "CONNECT, PUBLISH and SUBSCRIBE packets (a SUBSCRIBE once for each filter) refused because records cannot be made durable."),
-    gauge("countersign_state_failing", &[], "0: records can be made durable; 1: they wait for room on the disk; 2: they wait for the disk to work again."),
+    gauge("countersign_state_failing", &[], "0: records can be made durable; 1: they wait for room on the disk; 2: they wait for the disk to work again; 3: they wait for a disk that does not answer at all."),
     gauge("countersign_state_waiting_bytes", &[], "Bytes of records that wait to be durable."),
 
     gauge("countersign_hashes_waiting", &[], "Logins and new passwords that wait to be hashed."),
@@ -128,7 +128,7 @@ pub(crate) static FAMILIES: &[Family] = &[
 
     gauge("countersign_limit", &["limit"], "Bounds, by the name of their key; 0 is no bound."),
     gauge("countersign_limit_used", &["limit"], "How much of each is used; of bounds for one session, connection or user it is the fullest one."),
-    gauge("countersign_limit_near", &["limit"], "1 for each bound that is used by four fifths or more, which is logged as well unless it is a window of flow control."),
+    gauge("countersign_limit_near", &["limit"], "1 for each bound that is used by four fifths or more, which is logged as well unless it is a window of flow control or a book whose oldest goes."),
     gauge("countersign_memory_level", &[], "0: memory is ample; 1: short, publishers are slowed; 2: full, what needs more is refused."),
 
     gauge("process_resident_memory_bytes", &[], "Resident memory of the process."),

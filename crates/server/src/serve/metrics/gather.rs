@@ -159,6 +159,7 @@ fn put_state(out: &mut Samples, sources: &Sources, counters: &Counters) {
         Storage::Working => 0,
         Storage::Full => 1,
         Storage::Failing => 2,
+        Storage::Stalled => 3,
     };
     out.put("countersign_state_failing", &[], failing);
     out.put("countersign_state_waiting_bytes", &[], journal.waiting_bytes());

@@ -111,7 +111,7 @@ fn page() -> String {
          - `countersign_memory_level > 0`: publishers are slowed; at 2 what needs more memory is refused.\n\
          - `rate(countersign_messages_dropped_total[5m]) > 0`, by `rule`: receivers are too slow, or gone for too long.\n\
          - `countersign_state_failing > 0`, or `increase(countersign_state_failures_total[5m]) > 0`: the disk does not take what\n\
-           must be durable. At 1 it is full, at 2 broken.\n\
+           must be durable. At 1 it is full, at 2 broken, at 3 silent.\n\
          - `rate(countersign_logins_total{{result!=\"accepted\"}}[5m])`: somebody is knocking.\n\
          - `countersign_shard_round_longest_seconds > 0.1`: a shard had too much to do at once.\n"
     )

@@ -18,6 +18,7 @@ use store::StateLog;
 use tokio::sync::Notify;
 
 use super::reader::Reader;
+use super::stall::{self, Work};
 use crate::serve::clock::Stopwatch;
 use crate::serve::histogram::{Histogram, Times};
 
@@ -34,7 +35,12 @@ pub(crate) struct Journal {
 pub(super) struct Progress {
     shards: Box<[ShardProgress]>,
     waiting_bytes: AtomicUsize,
+    /// Times that the disk has answered the thread that writes, whatever it said.
+    answers: AtomicU64,
     failures: AtomicU64,
+    /// Questions that the thread that reads was asked, and those that it has answered.
+    asked: AtomicU64,
+    answered: AtomicU64,
     commits: Histogram,
     reads: Histogram,
 }
@@ -72,8 +78,18 @@ impl Progress {
     }
 
     pub(super) fn tell_fetched(&self, shard: ShardId, fetched: Fetched) {
+        self.answered.fetch_add(1, Ordering::AcqRel);
         if let Some(progress) = self.shards.get(usize::from(shard.0)) {
             progress.fetched.lock().push(fetched);
+            progress.changed.notify_one();
+        }
+    }
+}
+
+impl Progress {
+    fn tell_failure(&self) {
+        self.failures.fetch_add(1, Ordering::AcqRel);
+        for progress in &self.shards {
             progress.changed.notify_one();
         }
     }
@@ -88,6 +104,9 @@ impl Journal {
         let progress = Arc::new(Progress {
             shards: (0..hub.shards()).map(|_| ShardProgress::default()).collect(),
             waiting_bytes: AtomicUsize::new(0),
+            answers: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             commits: Histogram::default(),
             reads: Histogram::default(),
@@ -132,6 +151,7 @@ impl Journal {
 
     /// Has messages read that wait on disk only. They come with [`Journal::changed`].
     pub(crate) fn fetch(&self, shard: ShardId, fetch: Fetch) {
+        self.progress.asked.fetch_add(1, Ordering::AcqRel);
         if let Some(questions) = &*self.questions.lock() {
             // It ends only after all shards.
             drop(questions.send((shard, fetch)));
@@ -151,6 +171,23 @@ impl Journal {
     /// Bytes of records that wait.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.progress.waiting_bytes.load(Ordering::Acquire)
+    }
+
+    /// Whether anything waits to be written, and how often the disk has answered.
+    pub(super) fn writing(&self) -> Work {
+        let answers = self.progress.answers.load(Ordering::Acquire);
+        Work { is_any: self.waiting_bytes() > 0, answers }
+    }
+
+    /// The same of what waits to be read.
+    pub(super) fn reading(&self) -> Work {
+        let answers = self.progress.answered.load(Ordering::Acquire);
+        Work { is_any: self.progress.asked.load(Ordering::Acquire) > answers, answers }
+    }
+
+    /// Lets go of those who wait for a disk that does not answer.
+    pub(super) fn give_up_waiting(&self) {
+        self.progress.tell_failure();
     }
 
     /// How often the disk has failed.
@@ -180,12 +217,19 @@ impl Journal {
         News { committed, failures: failures(), fetched }
     }
 
-    /// Waits until everything is durable that was handed over, and ends the threads.
-    pub(crate) fn close(&self) {
+    /// Waits until everything is durable that was handed over, and ends the threads. A disk that does not answer is not waited
+    /// for longer than `patience`.
+    pub(crate) fn close(&self, patience: Duration) {
         drop(self.questions.lock().take());
         drop(self.groups.lock().take());
         for thread in self.threads.lock().drain(..) {
-            drop(thread.join());
+            if !stall::join(thread, patience, || self.writing().answers) {
+                tracing::error!(
+                    bytes = self.waiting_bytes(),
+                    "the disk does not answer: the state of sessions is not written to the end; what is left was \
+                     confirmed to nobody"
+                );
+            }
         }
     }
 }
@@ -224,6 +268,7 @@ impl Writer {
                 self.take(group);
             }
             self.commit();
+            self.progress.answers.fetch_add(1, Ordering::AcqRel);
             if is_last {
                 return self.tell_unwritten();
             }
@@ -273,10 +318,7 @@ impl Writer {
         }
         let since = former.map_or_else(Stopwatch::start, |(_, since)| since);
         self.outage = Some((storage, since));
-        self.progress.failures.fetch_add(1, Ordering::AcqRel);
-        for progress in &self.progress.shards {
-            progress.changed.notify_one();
-        }
+        self.progress.tell_failure();
     }
 
     /// The server stops, and the disk still takes nothing.

@@ -4,6 +4,7 @@
 
 mod journal;
 mod reader;
+mod stall;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use ledger::Changes;
 use store::{Safety, StateLog};
 
 pub(crate) use journal::Journal;
+pub(crate) use stall::watch;
 
 use super::clock;
 use super::error::ServeError;

@@ -314,8 +314,15 @@ impl Shared {
     /// Puts all certificates that are revoked on the revocation list: those of a moment ago, and any that a crash or a
     /// full disk has kept from it before. Does I/O.
     pub(crate) fn list_revoked(&self) -> Result<(), AdminError> {
-        let revocations: Vec<_> =
-            self.directory.read().certificates.all().filter_map(revocation).collect();
+        let (departed, revocations) = {
+            let directory = self.directory.read();
+            let departed = directory.certificates.all().filter(|record| has_departed(record));
+            let departed: Vec<_> =
+                departed.map(|record| Fingerprint::from_bytes(record.fingerprint)).collect();
+            let revocations: Vec<_> = directory.certificates.all().filter_map(revocation).collect();
+            (departed, revocations)
+        };
+        self.pki.set_departed(departed);
         if revocations.is_empty() {
             return Ok(());
         }
@@ -429,6 +436,11 @@ pub(crate) fn record(
         created_at_ms: now_ms,
         revoked: None,
     }
+}
+
+/// Whether it is revoked for no other reason than that its user was removed.
+fn has_departed(record: &CertificateRecord) -> bool {
+    record.revoked.is_some_and(|revoked| revoked.reason == RevokedReason::UserRemoved)
 }
 
 fn revocation(record: &Arc<CertificateRecord>) -> Option<Revocation> {

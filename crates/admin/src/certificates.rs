@@ -397,7 +397,12 @@ fn must_have_grant(account: &Account) -> Result<(), AdminError> {
     if user.grants.allows(AuthMethod::Certificate) {
         return Ok(());
     }
-    Err(AdminError::NoCertificateGrant { user: user.name.as_str().to_owned() })
+    let kept = user.grants.iter().map(|grant| {
+        let required = if grant.is_required { ":required" } else { "" };
+        format!("--grant-type {}{required} ", grant.method)
+    });
+    let (user, grants) = (user.name.as_str().to_owned(), kept.collect());
+    Err(AdminError::NoCertificateGrant { user, grants })
 }
 
 fn must_have_room(

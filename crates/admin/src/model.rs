@@ -299,8 +299,8 @@ pub struct UserPatch {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewRole {
-    /// The same rule as for user names.
-    #[schema(min_length = 3, max_length = 255, pattern = "^[A-Za-z0-9_][A-Za-z0-9_.@-]*$")]
+    /// The same rule as for user names, but that one character is enough.
+    #[schema(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9_][A-Za-z0-9_.@-]*$")]
     pub name: String,
     /// What holders of the role may and may not do.
     #[serde(default)]
@@ -315,11 +315,17 @@ pub struct NewRole {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RolePatch {
     /// A new name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 3, max_length = 255, pattern = "^[A-Za-z0-9_][A-Za-z0-9_.@-]*$")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schema(
+        nullable = false,
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[A-Za-z0-9_][A-Za-z0-9_.@-]*$"
+    )]
     pub name: Option<String>,
     /// All permissions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub permissions: Option<Vec<NewPermission>>,
     /// How much each holder may publish; `null` takes the bound away.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]

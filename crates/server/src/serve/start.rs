@@ -19,6 +19,7 @@ use super::data_dir::DataDir;
 use super::entrances::Entrances;
 use super::error::ServeError;
 use super::intake::Intake;
+use super::logging::LogGuard;
 use super::login::Front;
 use super::memory::Ceiling;
 use super::metrics::{self, Metrics};
@@ -31,7 +32,11 @@ use super::{certificates, clients, clock, memory, near, process, repeats, system
 use crate::config::{Config, authentication_word};
 
 /// Serves until a signal says to stop.
-pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeError> {
+pub(crate) async fn serve(
+    config: Config,
+    data_dir: &Path,
+    log: &LogGuard,
+) -> Result<(), ServeError> {
     let system = |what| move |reason| ServeError::System { what, reason };
     let data_dir = DataDir::open(data_dir)?;
     let entrances = Entrances::bind(&config)?;
@@ -96,6 +101,8 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     for (listener, door) in entrances.open(&config, &router, &http_places) {
         tasks.spawn(listener.accept(door, Arc::clone(&front)));
     }
+    // Whoever reads the ready line finds in the log how the listeners were opened.
+    log.settle().await;
     say_ready(&ready).map_err(system("stdout"))?;
 
     stop.wait().await;

@@ -89,10 +89,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 fn unread(error: &BytesRejection) -> Problem {
     match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-            Kind::TooLarge,
-            format!("the body is larger than {} bytes", crate::BODY_BYTES_MAX),
-        ),
+        // Which limit it was depends on the path.
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(Kind::TooLarge, "the body is larger than what is taken here")
+        }
         _ => Problem::new(Kind::BadRequest, "the body could not be read"),
     }
 }

@@ -221,10 +221,12 @@ async fn watch_clock() {
     }
 }
 
-/// SIGTERM and SIGINT; and one that must not stop anything.
+/// SIGTERM and SIGINT; and two that must not stop anything.
 struct StopSignals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    /// Asks other servers to read their files again, and comes when a terminal is closed.
+    hang_up: tokio::signal::unix::Signal,
     /// A write beyond the size that a file may have is an error like a full disk, and not the end of the process.
     _file_too_large: tokio::signal::unix::Signal,
 }
@@ -236,14 +238,20 @@ impl StopSignals {
         Ok(Self {
             terminate,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
             _file_too_large: signal(file_too_large)?,
         })
     }
 
     async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => tracing::info!(
+                    "SIGHUP: changed files of certificates are always taken into use by themselves, the configuration at a start only"
+                ),
+            }
         }
     }
 }

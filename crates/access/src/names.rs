@@ -12,14 +12,14 @@ use topic::{TopicError, TopicName};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserName(SmolStr);
 
-/// The name of a role, by the same rule as a user's.
+/// The name of a role, by the same rule as a user's, but that one character is enough.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoleName(SmolStr);
 
 impl UserName {
     /// Takes a copy of a valid name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        check_name(text).map(|()| UserName(text.into()))
+        check_name(text, USER_NAME_LENGTH_MIN).map(|()| UserName(text.into()))
     }
 
     /// The text.
@@ -32,7 +32,7 @@ impl UserName {
 impl RoleName {
     /// Takes a copy of a valid name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        check_name(text).map(|()| RoleName(text.into()))
+        check_name(text, ROLE_NAME_LENGTH_MIN).map(|()| RoleName(text.into()))
     }
 
     /// The text.
@@ -45,9 +45,12 @@ impl RoleName {
 /// Why a text is no name of a user or role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Fewer than three characters.
-    #[error("has fewer than {NAME_LENGTH_MIN} characters")]
-    TooShort,
+    /// Fewer characters than this.
+    #[error("has fewer than {0} characters")]
+    TooShort(usize),
+    /// No characters.
+    #[error("is empty")]
+    Empty,
     /// More than 255 characters.
     #[error("has more than {NAME_LENGTH_MAX} characters")]
     TooLong,
@@ -91,13 +94,14 @@ pub enum PrefixError {
     Dollar,
 }
 
-fn check_name(text: &str) -> Result<(), NameError> {
+fn check_name(text: &str, length_min: usize) -> Result<(), NameError> {
     if let Some(bad) = text.chars().find(|it| !is_name_character(*it)) {
         return Err(NameError::Character(bad));
     }
     // All characters are single bytes from here on.
     match text.chars().next() {
-        _ if text.len() < NAME_LENGTH_MIN => Err(NameError::TooShort),
+        None => Err(NameError::Empty),
+        _ if text.len() < length_min => Err(NameError::TooShort(length_min)),
         _ if text.len() > NAME_LENGTH_MAX => Err(NameError::TooLong),
         Some(first @ ('.' | '-' | '@')) => Err(NameError::FirstCharacter(first)),
         _ => Ok(()),
@@ -138,7 +142,8 @@ macro_rules! text_like {
 }
 text_like!(UserName, RoleName, PublishPrefix);
 
-const NAME_LENGTH_MIN: usize = 3;
+const USER_NAME_LENGTH_MIN: usize = 3;
+const ROLE_NAME_LENGTH_MIN: usize = 1;
 const NAME_LENGTH_MAX: usize = 255;
 
 #[cfg(test)]
@@ -157,9 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_3_to_255_characters() {
-        check("", Err(NameError::TooShort));
-        check("ab", Err(NameError::TooShort));
+    fn a_name_has_3_to_255_characters_and_that_of_a_role_1_to_255() {
+        check("", Err(NameError::Empty));
+        assert_eq!(UserName::parse("ab").map(drop), Err(NameError::TooShort(3)));
+        assert_eq!(RoleName::parse("ab").map(drop), Ok(()));
+        assert_eq!(RoleName::parse("r").map(drop), Ok(()));
         check("abc", Ok(()));
         check(&"a".repeat(255), Ok(()));
         check(&"a".repeat(256), Err(NameError::TooLong));

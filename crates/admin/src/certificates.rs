@@ -315,8 +315,15 @@ impl Shared {
     /// Puts all certificates that are revoked on the revocation list: those of a moment ago, and any that a crash or a
     /// full disk has kept from it before. Does I/O.
     pub(crate) fn list_revoked(&self) -> Result<(), AdminError> {
-        let revocations: Vec<_> =
-            self.directory.read().certificates.all().filter_map(revocation).collect();
+        let (departed, revocations) = {
+            let directory = self.directory.read();
+            let departed = directory.certificates.all().filter(|record| has_departed(record));
+            let departed: Vec<_> =
+                departed.map(|record| Fingerprint::from_bytes(record.fingerprint)).collect();
+            let revocations: Vec<_> = directory.certificates.all().filter_map(revocation).collect();
+            (departed, revocations)
+        };
+        self.pki.set_departed(departed);
         if revocations.is_empty() {
             return Ok(());
         }
@@ -391,7 +398,12 @@ fn must_have_grant(account: &Account) -> Result<(), AdminError> {
     if user.grants.allows(AuthMethod::Certificate) {
         return Ok(());
     }
-    Err(AdminError::NoCertificateGrant { user: user.name.as_str().to_owned() })
+    let kept = user.grants.iter().map(|grant| {
+        let required = if grant.is_required { ":required" } else { "" };
+        format!("--grant-type {}{required} ", grant.method)
+    });
+    let (user, grants) = (user.name.as_str().to_owned(), kept.collect());
+    Err(AdminError::NoCertificateGrant { user, grants })
 }
 
 fn must_have_room(
@@ -432,6 +444,11 @@ pub(crate) fn record(
         created_at_ms: now_ms,
         revoked: None,
     }
+}
+
+/// Whether it is revoked for no other reason than that its user was removed.
+fn has_departed(record: &CertificateRecord) -> bool {
+    record.revoked.is_some_and(|revoked| revoked.reason == RevokedReason::UserRemoved)
 }
 
 fn revocation(record: &Arc<CertificateRecord>) -> Option<Revocation> {

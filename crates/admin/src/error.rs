@@ -66,11 +66,13 @@ pub enum AdminError {
     },
     /// A certificate would be of no use to the user.
     #[error(
-        "user `{user}` has no grant type `certificate`: give it that first, `countersign user set {user} --grant-type certificate`"
+        "user `{user}` has no grant type `certificate`: give it that first, `countersign user set {user} {grants}--grant-type certificate`"
     )]
     NoCertificateGrant {
         /// Name of the user.
         user: String,
+        /// The grant types that it has, as the command line writes them: to set them is to set all.
+        grants: String,
     },
     /// The request of a client was granted before.
     #[error("the request of `{user}` was granted already")]

@@ -21,6 +21,12 @@ impl Fingerprint {
         bytes_of_hex(text)?.try_into().ok().map(Self)
     }
 
+    /// From its 32 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {

@@ -57,6 +57,9 @@ pub enum IdentityError {
     /// The common name holds a NUL or another control character, or is empty.
     #[error("the certificate's common name holds a control character or is empty")]
     CommonNameCharacters,
+    /// It was good, and its user was removed since: whoever has the name now is another.
+    #[error("the certificate was that of a user `{0}` who was removed")]
+    UserRemoved(String),
     /// The certificate is not good, be it that the session was resumed.
     #[error(transparent)]
     Lapsed(#[from] Lapse),

@@ -1,5 +1,6 @@
 //! The one value that the rest of the program holds: files, state in force, and what can be asked of them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -9,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::authority::{self, Authority, Issued};
 use crate::error::{IssueError, PkiError};
+use crate::fingerprint::Fingerprint;
 use crate::identity::{IdentityError, Lapse, PeerIdentity};
 use crate::layout::Settings;
 use crate::load::{self, EXPIRING_WITHIN_S, State};
@@ -18,6 +20,7 @@ use crate::publish::{self, CrlFile};
 use crate::revocation::Revocation;
 use crate::server_certificate::ServerCertificate;
 use crate::tls::{ClientCertificate, Handshake, Listener};
+use crate::verifier::Judges;
 use crate::watch::Watch;
 use crate::{common_name, export, files, pem, request};
 
@@ -25,6 +28,8 @@ use crate::{common_name, export, files, pem, request};
 pub struct Pki {
     settings: Settings,
     state: ArcSwap<State>,
+    /// See [`Pki::set_departed`].
+    departed: ArcSwap<HashSet<Fingerprint>>,
     /// Who changes files or state holds this; readers do not.
     writer: Mutex<Writer>,
 }
@@ -79,7 +84,8 @@ impl Pki {
         let state = load::load(&settings, None, now, &mut notes)?;
         note_expiring(&state, now, &mut notes);
         let writer = Mutex::new(Writer { watch, retry_at_s: 0 });
-        let pki = Self { settings, state: ArcSwap::from_pointee(state), writer };
+        let (state, departed) = (ArcSwap::from_pointee(state), ArcSwap::default());
+        let pki = Self { settings, state, departed, writer };
         Ok(Opened { pki: Arc::new(pki), notes })
     }
 
@@ -155,6 +161,13 @@ impl Pki {
             publish::write(files, &state.authority, &present, revocations, now)?;
         }
         self.take_into_use(&mut writer, now, notes)
+    }
+
+    /// Says which of the certificates on the built-in authority's list are there only because their users were removed:
+    /// all of them, each time. Their handshakes are not refused, so that the client can be told by CONNACK what is the
+    /// matter, but they name nobody.
+    pub fn set_departed(&self, certificates: impl IntoIterator<Item = Fingerprint>) {
+        self.departed.store(Arc::new(certificates.into_iter().collect()));
     }
 
     /// A new key and a certificate of this user for it.
@@ -257,7 +270,7 @@ impl Pki {
         Handshake::new(
             listener,
             client_certificate,
-            &state.trust,
+            Judges { trust: Arc::clone(&state.trust), departed: self.departed.load_full() },
             &state.resolver,
             &state.tickets,
             &self.settings.clock,
@@ -275,8 +288,13 @@ impl Pki {
         now: UnixTime,
     ) -> Result<PeerIdentity, IdentityError> {
         let peer = PeerIdentity::parse(chain)?;
-        self.still_good(&peer, now)?;
-        Ok(peer)
+        match self.still_good(&peer, now) {
+            Ok(()) => Ok(peer),
+            Err(Lapse::Revoked(_)) if self.departed.load().contains(&peer.fingerprint()) => {
+                Err(IdentityError::UserRemoved(peer.common_name().to_owned()))
+            }
+            Err(lapse) => Err(lapse.into()),
+        }
     }
 
     /// Whether an identity still holds against validity, bundle and revocation lists of this moment.
@@ -333,7 +351,7 @@ fn authority_in_force(settings: &Settings, now: UnixTime) -> Result<Authority, P
 
 /// What was just issued must pass the same judgement that its user's handshake will.
 fn verified(state: &State, issued: Issued, now: UnixTime) -> Result<Issued, IssueError> {
-    match state.trust.verify(std::slice::from_ref(&issued.der), now) {
+    match state.trust.verify(std::slice::from_ref(&issued.der), now, &HashSet::new()) {
         Ok(()) => Ok(issued),
         Err(refusal) => Err(IssueError::Authority { reason: refusal.to_string() }),
     }

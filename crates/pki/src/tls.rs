@@ -17,8 +17,7 @@ use rustls::time_provider::TimeProvider;
 
 use crate::error::PkiError;
 use crate::refusal::Refusal;
-use crate::trust::Trust;
-use crate::verifier::{ClientVerifier, RefusalSlot};
+use crate::verifier::{ClientVerifier, Judges, RefusalSlot};
 
 /// A listener that speaks TLS. Each has tickets of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +58,7 @@ impl Handshake {
     pub(crate) fn new(
         listener: Listener,
         client_certificate: ClientCertificate,
-        trust: &Arc<Trust>,
+        judges: Judges,
         resolver: &Arc<SingleCertAndKey>,
         tickets: &Tickets,
         clock: &Arc<dyn TimeProvider>,
@@ -71,10 +70,10 @@ impl Handshake {
         let builder = match client_certificate {
             ClientCertificate::NotAsked => builder.with_no_client_auth(),
             ClientCertificate::Optional => builder.with_client_cert_verifier(Arc::new(
-                ClientVerifier::optional(Arc::clone(trust), Arc::clone(&refusal)),
+                ClientVerifier::optional(judges, Arc::clone(&refusal)),
             )),
             ClientCertificate::Mandatory => builder.with_client_cert_verifier(Arc::new(
-                ClientVerifier::mandatory(Arc::clone(trust), Arc::clone(&refusal)),
+                ClientVerifier::mandatory(judges, Arc::clone(&refusal)),
             )),
         };
         let mut config = builder.with_cert_resolver(Arc::clone(resolver) as _);

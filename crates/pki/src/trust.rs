@@ -3,7 +3,7 @@
 //! What may be an anchor is decided here, because webpki takes an anchor as given: a certificate that is no authority's, an
 //! expired one and a revoked one are none. Otherwise a device's certificate in the bundle could issue others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -128,11 +128,12 @@ impl Trust {
     }
 
     /// Whether this chain, leaf first, is good for a client at this moment, by webpki's full verification. One that these
-    /// anchors have verified before is only looked up in the revocation lists.
+    /// anchors have verified before is only looked up in the revocation lists, but for a leaf that has `departed`.
     pub(crate) fn verify(
         &self,
         chain: &[CertificateDer<'_>],
         now: UnixTime,
+        departed: &HashSet<Fingerprint>,
     ) -> Result<(), Refusal> {
         let Some((leaf, intermediates)) = chain.split_first() else {
             return Err(Refusal::new(RefusalKind::NoCertificate, "no certificate was presented"));
@@ -145,7 +146,11 @@ impl Trust {
             return Err(Refusal::of_chain(&webpki::Error::BadDer, None));
         }
         let links: Vec<Link> = facts.iter().flatten().map(Link::of).collect();
-        self.check_revocation(&links)?;
+        let listed = match links.split_first() {
+            Some((leaf, others)) if departed.contains(&leaf.fingerprint) => others,
+            _ => links.as_slice(),
+        };
+        self.check_revocation(listed)?;
         let digest = identity::chain_digest(chain);
         if self.anchors.remembers(digest, now.as_secs()) {
             return Ok(());
@@ -164,9 +169,11 @@ impl Trust {
         if self.anchors.remembers(peer.digest(), now.as_secs()) {
             return Ok(());
         }
-        self.verify(peer.certificates(), now).map_err(|refusal| match refusal.kind() {
-            RefusalKind::Revoked => Lapse::Revoked(refusal),
-            _ => Lapse::Untrusted(refusal),
+        self.verify(peer.certificates(), now, &HashSet::new()).map_err(|refusal| {
+            match refusal.kind() {
+                RefusalKind::Revoked => Lapse::Revoked(refusal),
+                _ => Lapse::Untrusted(refusal),
+            }
         })
     }
 

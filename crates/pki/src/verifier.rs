@@ -1,6 +1,7 @@
 //! The judge of client certificates during a handshake: one for each handshake, so that a refusal can be
 //! told with the client's address and not only as an alert.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -9,6 +10,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
+use crate::fingerprint::Fingerprint;
 use crate::refusal::Refusal;
 use crate::tls;
 use crate::trust::Trust;
@@ -16,22 +18,29 @@ use crate::trust::Trust;
 /// Where a refusal waits for the one who writes the log.
 pub(crate) type RefusalSlot = Arc<Mutex<Option<Refusal>>>;
 
+/// What a certificate is judged by.
+pub(crate) struct Judges {
+    pub(crate) trust: Arc<Trust>,
+    /// Certificates that are revoked and may shake hands all the same, to be told that their users were removed.
+    pub(crate) departed: Arc<HashSet<Fingerprint>>,
+}
+
 /// Verifies against the trust of the moment at which the handshake began.
 pub(crate) struct ClientVerifier {
-    trust: Arc<Trust>,
+    judges: Judges,
     is_mandatory: bool,
     refusal: RefusalSlot,
 }
 
 impl ClientVerifier {
     /// A certificate is asked for.
-    pub(crate) fn optional(trust: Arc<Trust>, refusal: RefusalSlot) -> Self {
-        Self { trust, is_mandatory: false, refusal }
+    pub(crate) fn optional(judges: Judges, refusal: RefusalSlot) -> Self {
+        Self { judges, is_mandatory: false, refusal }
     }
 
     /// A certificate is demanded.
-    pub(crate) fn mandatory(trust: Arc<Trust>, refusal: RefusalSlot) -> Self {
-        Self { trust, is_mandatory: true, refusal }
+    pub(crate) fn mandatory(judges: Judges, refusal: RefusalSlot) -> Self {
+        Self { judges, is_mandatory: true, refusal }
     }
 }
 
@@ -46,7 +55,7 @@ impl ClientCertVerifier for ClientVerifier {
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         // A long list would not fit the message; without hints a client chooses by itself.
-        if self.trust.hints().len() > HINTS_MAX { &[] } else { self.trust.hints() }
+        if self.judges.trust.hints().len() > HINTS_MAX { &[] } else { self.judges.trust.hints() }
     }
 
     fn verify_client_cert(
@@ -58,7 +67,7 @@ impl ClientCertVerifier for ClientVerifier {
         let mut chain = Vec::with_capacity(intermediates.len() + 1);
         chain.push(end_entity.clone());
         chain.extend_from_slice(intermediates);
-        match self.trust.verify(&chain, now) {
+        match self.judges.trust.verify(&chain, now, &self.judges.departed) {
             Ok(()) => Ok(ClientCertVerified::assertion()),
             Err(refusal) => {
                 let error = refusal.to_tls();

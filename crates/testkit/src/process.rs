@@ -210,11 +210,20 @@ impl BrokerProcess {
         self.running = spawn(&self.setup, &self.data_dir, &self.stderr);
     }
 
-    /// Sends SIGTERM and waits for the end.
-    pub fn terminate(&mut self) -> ExitStatus {
+    /// Sends SIGHUP, which is to change nothing.
+    pub fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let id = i32::try_from(self.running.child.id()).expect("a process id");
         let process = rustix::process::Pid::from_raw(id).expect("a process id is not zero");
-        rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("signalled");
+        rustix::process::kill_process(process, signal).expect("signalled");
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(rustix::process::Signal::TERM);
         let mut status = None;
         eventually("the broker ends after SIGTERM", || {
             status = self.running.child.try_wait().expect("a child can be waited for");

@@ -44,7 +44,7 @@ impl fmt::Display for DecisionId {
 
 /// The text is no decision's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is not the name of a decision, such as `3-0-17` or `3-login-4`")]
+#[error("this is not the name of a decision, such as `3-0-17` or `3-login-4`")]
 pub struct NotADecision;
 
 impl FromStr for DecisionId {

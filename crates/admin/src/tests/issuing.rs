@@ -114,7 +114,9 @@ async fn a_year_is_the_default_and_the_bounds_are_named() {
 async fn who_could_not_use_it_gets_none_and_is_told_the_remedy() {
     let house = house().await;
     let none = NewCertificate::default;
-    check_refused(&house, "alice", none(), "user set alice --grant-type certificate").await;
+    // To set grant types is to set all: one that the user has must not get lost by following the advice.
+    let remedy = "user set alice --grant-type password --grant-type certificate";
+    check_refused(&house, "alice", none(), remedy).await;
     check_refused(&house, "nobody", none(), "no user `nobody`").await;
 }
 

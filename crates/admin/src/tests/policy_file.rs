@@ -86,7 +86,7 @@ async fn one_bad_line_changes_nothing_and_is_named() {
         .await;
     check("/users/1/username", json!("gauge"), "users[1].username").await;
     check("/users/0/roles", json!(["writer"]), "users[0].roles[0]").await;
-    check("/roles/0/name", json!("a"), "roles[0].name").await;
+    check("/roles/0/name", json!("a b"), "roles[0].name").await;
     check("/users/0/password", json!("short"), "password").await;
     let mut bad = plant();
     bad["users"][1]["passwordHash"] =

@@ -81,7 +81,7 @@ async fn what_is_wrong_with_a_role_is_named() {
         };
         assert_eq!(named, field, "{json}");
     };
-    check(r#"{"name":"x"}"#, "name").await;
+    check(r#"{"name":""}"#, "name").await;
     check(r#"{"name":"a/b"}"#, "name").await;
     check(r#"{"name":"minimum-access"}"#, "name").await;
     let bad = r#"{"name":"abc","permissions":[{"resource":"a/#/b","operation":"read"}]}"#;

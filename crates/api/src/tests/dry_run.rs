@@ -200,7 +200,7 @@ async fn a_dry_run_is_refused_where_the_change_would_be() {
         ),
         ("PATCH", &admin, "", Some(json!({"enabled": false}))),
         ("PATCH", &built_in, "", Some(json!({"name": "other"}))),
-        ("PATCH", &role, "", Some(json!({"name": "x"}))),
+        ("PATCH", &role, "", Some(json!({"name": ""}))),
         ("PATCH", &role, "", Some(json!({"name": "minimum-access"}))),
         ("PATCH", &nobody, "", Some(json!({"enabled": false}))),
         ("DELETE", &admin, "", None),

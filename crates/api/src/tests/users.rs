@@ -223,3 +223,30 @@ async fn a_name_is_no_id() {
     api.make("/api/users", bob()).await;
     api.check_refused("GET /api/users/bob", None, (404, None)).await;
 }
+
+#[tokio::test]
+async fn null_takes_away_what_can_be_absent_and_is_refused_where_it_would_do_nothing() {
+    let api = Api::new().await;
+    let made = api.call("POST /api/users", Some(bob())).await;
+    let role = json!({"name": "r", "permissions": []});
+    let role = api.call("POST /api/roles", Some(role)).await;
+    assert_eq!(role.status, StatusCode::CREATED, "{}", role.body);
+    for (object, field) in [
+        (&made, "permissions"),
+        (&made, "roles"),
+        (&made, "grantTypes"),
+        (&made, "enabled"),
+        (&role, "permissions"),
+        (&role, "name"),
+    ] {
+        let line = format!("PATCH {}", object.header("location"));
+        let refused = api.call(&line, Some(json!({ field: null }))).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{line} {field}: {}", refused.body);
+        assert_eq!(refused.body["field"], field, "{}", refused.body);
+    }
+    let line = format!("PATCH {}", made.header("location"));
+    let taken = api.call(&line, Some(json!({"mqttPublishPrefix": null}))).await;
+    assert_eq!(taken.status, StatusCode::OK, "{}", taken.body);
+    let found = api.get(made.header("location")).await;
+    assert_eq!(found.body["permissions"], made.body["permissions"]);
+}

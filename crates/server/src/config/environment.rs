@@ -35,7 +35,12 @@ fn read_variable(
 ) -> Result<(), ConfigError> {
     let place = Source::Variable(name.to_owned());
     let cybus = CYBUS.iter().find(|cybus| cybus.is_named(name));
-    if CLI_VARIABLES.contains(&name) || (cybus.is_none() && name.starts_with(CYBUS_PREFIX)) {
+    if CLI_VARIABLES.contains(&name) {
+        return Ok(());
+    }
+    if cybus.is_none() && name.starts_with(CYBUS_PREFIX) {
+        // May be Connectware's own, so it is no error; but it may also be misspelt.
+        effective.ignored.push(name.escape_debug().to_string());
         return Ok(());
     }
     let value = value.into_string().map_err(|_| ConfigError::BadValue {

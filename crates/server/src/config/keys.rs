@@ -128,7 +128,7 @@ pub(super) static KEYS: &[Key] = &[
     key("", "authentication", |c| Slot::Word(&mut c.login.authentication),
         "How MQTT clients prove who they are. With mutual-tls the plain listeners are not opened."),
     key("", "anonymous_user", |c| Slot::Word(&mut c.login.anonymous_user),
-        "The user that clients without user name and password are. Nobody unless set."),
+        "The user that clients without user name and password are; it needs the grant type password. Nobody unless set."),
 
     key("", "durability", |c| Slot::Word(&mut c.server.durability),
         "What a restart keeps of sessions with an expiry, retained messages and wills: fsync: all that was confirmed, also after a power cut; buffered: unless the system goes down; none: nothing."),

@@ -252,6 +252,8 @@ pub(crate) struct Effective {
     pub(crate) config: Config,
     /// Where each value of `KEYS` comes from, in its order.
     sources: Vec<Source>,
+    /// Variables of Connectware that are set and mean nothing here.
+    pub(crate) ignored: Vec<String>,
 }
 
 impl Effective {
@@ -317,7 +319,8 @@ impl Effective {
 
 impl Default for Effective {
     fn default() -> Self {
-        Self { config: Config::default(), sources: vec![Source::Default; KEYS.len()] }
+        let sources = vec![Source::Default; KEYS.len()];
+        Self { config: Config::default(), sources, ignored: Vec::new() }
     }
 }
 

@@ -165,6 +165,14 @@ fn an_unknown_variable_is_an_error_and_the_command_lines_are_not() {
     refused("", &[("COUNTERSIGN_LIMITS_RECEIVE_MAX", "")], "it must be an integer");
 }
 
+#[test]
+fn a_variable_of_connectware_that_means_nothing_here_is_remembered_to_be_told() {
+    let variables = ["CYBUS_BROKER_USE_MUTUAL_TL", "CYBUS_INGRESS", "CYBUS_ADMIN_USER_ENABLED"];
+    let variables = variables.map(|name| (name.into(), "true".into()));
+    let ignored = Effective::load(None, variables).unwrap().ignored;
+    assert_eq!(ignored, ["CYBUS_BROKER_USE_MUTUAL_TL", "CYBUS_INGRESS"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_variable_that_is_not_utf8_is_an_error() {

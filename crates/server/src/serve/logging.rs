@@ -47,6 +47,18 @@ pub(crate) fn start(log: &Log) -> io::Result<LogGuard> {
     Ok(LogGuard { lines, thread: Some(thread) })
 }
 
+impl LogGuard {
+    /// Waits until what was logged is written, but not for a reader of stderr that stands still.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..SETTLE_LOOKS {
+            if self.lines.is_written() {
+                return;
+            }
+            tokio::time::sleep(END_LOOK).await;
+        }
+    }
+}
+
 impl Drop for LogGuard {
     /// Waits for the last lines, but not for a reader of stderr that stands still.
     fn drop(&mut self) {
@@ -74,6 +86,8 @@ struct Lines {
 struct Waiting {
     text: Vec<u8>,
     dropped: u64,
+    /// Taken from here, and on its way to stderr.
+    is_being_written: bool,
     is_ended: bool,
 }
 
@@ -90,6 +104,11 @@ impl Lines {
         if is_first {
             self.news.notify_one();
         }
+    }
+
+    fn is_written(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.text.is_empty() && !waiting.is_being_written
     }
 
     fn end(&self) {
@@ -112,12 +131,14 @@ impl Lines {
             std::mem::swap(&mut waiting.text, &mut text);
             let dropped = std::mem::take(&mut waiting.dropped);
             is_ended = waiting.is_ended;
+            waiting.is_being_written = true;
             drop(waiting);
             // Nobody is left to be told when stderr itself is gone.
             drop(out.write_all(&text));
             if dropped > 0 {
                 drop(writeln!(out, "{dropped} log lines were dropped: stderr is read too slowly"));
             }
+            self.waiting.lock().is_being_written = false;
             text.clear();
             text.shrink_to(KEPT_BYTES);
         }
@@ -152,6 +173,8 @@ const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 const KEPT_BYTES: usize = 64 * 1024;
 /// How long the first line waits for others.
 const GATHER: Duration = Duration::from_millis(5);
+/// A fifth of a second in all.
+const SETTLE_LOOKS: usize = 100;
 /// A second in all.
 const END_LOOKS: usize = 500;
 const END_LOOK: Duration = Duration::from_millis(2);
@@ -192,6 +215,29 @@ mod tests {
             LogFormat::Json => tracing::subscriber::with_default(builder.json().finish(), log),
         }
         written.text()
+    }
+
+    #[test]
+    fn what_was_logged_counts_as_written_only_when_it_is() {
+        let lines = Arc::new(Lines::default());
+        assert!(lines.is_written());
+        lines.push(b"line\n");
+        assert!(!lines.is_written());
+        let written = Written::default();
+        let (writing, out) = (Arc::clone(&lines), written.clone());
+        let held = written.0.lock();
+        let thread = std::thread::spawn(move || writing.write_to(out));
+        while !lines.waiting.lock().is_being_written {
+            std::thread::yield_now();
+        }
+        assert!(!lines.is_written(), "taken over, and not written yet");
+        drop(held);
+        while !lines.is_written() {
+            std::thread::yield_now();
+        }
+        assert_eq!(written.text(), "line\n");
+        lines.end();
+        thread.join().unwrap();
     }
 
     #[test]

@@ -88,14 +88,18 @@ fn try_run(options: &Options) -> Result<(), ServeError> {
     let system = |what| move |reason| ServeError::System { what, reason };
     process::prepare();
     // Dropped last: everything else may still have something to say.
-    let _log = logging::start(&config.log).map_err(system("the log's thread"))?;
+    let log = logging::start(&config.log).map_err(system("the log's thread"))?;
+    if !effective.ignored.is_empty() {
+        let variables = effective.ignored.join(" ");
+        tracing::warn!(%variables, "these environment variables are not known here and change nothing");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(process::cores().clamp(MAIN_THREADS_MIN, MAIN_THREADS_MAX))
         .thread_name("main")
         .enable_all()
         .build()
         .map_err(system("the main runtime"))?;
-    let stopped = runtime.block_on(start::serve(config, &options.data_dir));
+    let stopped = runtime.block_on(start::serve(config, &options.data_dir, &log));
     // A login in the middle of a hash must not hold up the end.
     runtime.shutdown_background();
     stopped

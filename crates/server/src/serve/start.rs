@@ -20,6 +20,7 @@ use super::data_dir::DataDir;
 use super::entrances::Entrances;
 use super::error::ServeError;
 use super::intake::Intake;
+use super::logging::LogGuard;
 use super::login::Front;
 use super::memory::Ceiling;
 use super::metrics::{self, Metrics};
@@ -32,7 +33,11 @@ use super::{certificates, clients, clock, memory, near, process, repeats, state,
 use crate::config::{Config, authentication_word};
 
 /// Serves until a signal says to stop.
-pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeError> {
+pub(crate) async fn serve(
+    config: Config,
+    data_dir: &Path,
+    log: &LogGuard,
+) -> Result<(), ServeError> {
     let system = |what| move |reason| ServeError::System { what, reason };
     let data_dir = DataDir::open(data_dir)?;
     let entrances = Entrances::bind(&config)?;
@@ -96,6 +101,8 @@ pub(crate) async fn serve(config: Config, data_dir: &Path) -> Result<(), ServeEr
     for (listener, door) in entrances.open(&config, &router, &http_places) {
         tasks.spawn(listener.accept(door, Arc::clone(&front)));
     }
+    // Whoever reads the ready line finds in the log how the listeners were opened.
+    log.settle().await;
     say_ready(&ready).map_err(system("stdout"))?;
 
     stop.wait().await;
@@ -228,10 +235,12 @@ async fn watch_clock() {
     }
 }
 
-/// SIGTERM and SIGINT; and one that must not stop anything.
+/// SIGTERM and SIGINT; and two that must not stop anything.
 struct StopSignals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    /// Asks other servers to read their files again, and comes when a terminal is closed.
+    hang_up: tokio::signal::unix::Signal,
     /// A write beyond the size that a file may have is an error like a full disk, and not the end of the process.
     _file_too_large: tokio::signal::unix::Signal,
 }
@@ -243,14 +252,20 @@ impl StopSignals {
         Ok(Self {
             terminate,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
             _file_too_large: signal(file_too_large)?,
         })
     }
 
     async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => tracing::info!(
+                    "SIGHUP: changed files of certificates are always taken into use by themselves, the configuration at a start only"
+                ),
+            }
         }
     }
 }

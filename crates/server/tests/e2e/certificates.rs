@@ -121,7 +121,8 @@ fn who_gets_none_is_told_why_and_leaves_no_file() {
     let (broker, directory) = broker();
     broker.add_user("by-password", PASSWORD, &[]);
     let out = text(directory.path());
-    let remedy = "user set by-password --grant-type certificate";
+    // To set grant types is to set all of them.
+    let remedy = "user set by-password --grant-type password --grant-type certificate";
     check_refused(&broker, &["cert", "issue", "by-password", "--out", out], remedy);
     check_refused(&broker, &["cert", "issue", "nobody", "--out", out], "no user `nobody`");
     let long = ["cert", "issue", "machine", "--out", out, "--days", "36500"];

@@ -76,6 +76,17 @@ fn sigterm_tells_mqtt_5_clients_that_the_server_shuts_down() {
 }
 
 #[test]
+fn sighup_stops_nothing_and_ends_no_connection() {
+    let mut broker = setup().start();
+    broker.add_user("machine", PASSWORD, &[]);
+    let mut client = login(Version::V5, "c").user("machine", PASSWORD).connect(broker.mqtt());
+    broker.hang_up();
+    assert_eq!(broker.log_lines(&["SIGHUP"]).len(), 1);
+    client.ping();
+    assert!(broker.terminate().success(), "it still stops in order");
+}
+
+#[test]
 fn the_ready_line_names_the_bound_addresses_and_leaves_out_what_is_off() {
     let broker = setup().start();
     assert_eq!(broker.ready_line(), format!("ready mqtt={}", broker.mqtt()));

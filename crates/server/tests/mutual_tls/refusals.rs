@@ -58,6 +58,36 @@ fn flaws_5_and_6_a_certificate_that_names_no_user_with_the_grant_is_not_authoriz
 }
 
 #[test]
+fn the_certificate_of_a_removed_user_shakes_hands_and_is_nobodys_be_the_name_used_again_or_not() {
+    let mut scene = Scene::start("mutual-tls");
+    let user = scene.add_user("press-7", &["certificate"]);
+    let path = format!("/api/users/{}", user["id"].as_str().unwrap());
+    let certificates = format!("{path}/certificates");
+    let issue = || scene.broker.request("POST", &certificates, Some(&serde_json::json!({})));
+    let client = |issued: &serde_json::Value| {
+        let text = |name: &str| issued[name].as_str().unwrap();
+        Client::from_pem(text("certificate"), text("key"))
+    };
+    let revoked = issue().body;
+    let kept = issue().body;
+    let target = format!("{certificates}/{}", revoked["fingerprint"].as_str().unwrap());
+    assert_eq!(scene.broker.request("DELETE", &target, None).status, 204);
+    let (revoked, kept) = (client(&revoked), client(&kept));
+    let mut online = scene.connect(&kept, "online", Version::V5);
+    assert_eq!(scene.broker.request("DELETE", &path, None).status, 204);
+    assert_eq!(crate::link::wait_for_end(&mut online).1, Some(0x87));
+    let logged = ["login refused", "user `press-7` who was removed"];
+    check(&scene, &kept, 5, 0x87, &logged);
+    drop(scene.add_user("press-7", &["certificate"]));
+    check(&scene, &kept, 5, 0x87, &logged);
+    scene.broker.kill_and_restart();
+    check(&scene, &kept, 5, 0x87, &logged);
+    // Revoked by its fingerprint, and not only because its user went.
+    let outcome = scene.outcome(Some(&revoked), &login(Version::V5, "c"));
+    assert!(matches!(outcome, Outcome::Alert(_)), "{outcome:?}");
+}
+
+#[test]
 fn a_certificate_that_is_not_good_fails_the_handshake_with_its_reason_in_the_log() {
     let scene = Scene::start("mutual-tls");
     scene.add_user("press-7", &["certificate"]);

@@ -52,6 +52,11 @@ impl<'y> File<'y> {
         let metadata_name = || yaml.get("metadata")?.get("name")?.as_str();
         let service_id = service_id.or_else(metadata_name);
         let service_id = service_id.ok_or("it has no `metadata.name`: give `--service-id`")?;
+        if let Err(reason) = access::RoleName::parse(service_id) {
+            return Err(format!(
+                "`{service_id}` cannot begin the names of users and roles, it {reason}: give another by `--service-id`"
+            ));
+        }
         let mut file = File {
             service_id: service_id.to_owned(),
             resources: pairs(yaml, "resources")?,
@@ -229,5 +234,12 @@ resources:
     fn what_refers_to_nothing_is_refused() {
         check(&[], None, Err("`!ref secret` refers to nothing"));
         check(&[("secret", "x"), ("other", "y")], None, Err("no parameter `other`"));
+    }
+
+    #[test]
+    fn a_service_whose_name_cannot_begin_others_is_refused_with_the_remedy() {
+        let refused = "`My Service` cannot begin the names of users and roles, it holds ' '";
+        check(&[("secret", "x")], Some("My Service"), Err(refused));
+        check(&[("secret", "x")], Some(""), Err("--service-id"));
     }
 }

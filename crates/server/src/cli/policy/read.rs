@@ -20,6 +20,11 @@ pub(super) fn document(
     let bad = |reason: String| Failure::Usage(format!("`{shown}`: {reason}"));
     let text = text(file).map_err(|error| bad(error.to_string()))?;
     let yaml: Yaml = serde_yaml_ng::from_str(&text).map_err(|error| bad(error.to_string()))?;
+    if yaml.is_null() {
+        return Err(bad(
+            "it is empty: `roles: []` and `users: []` are a policy of nobody".to_owned()
+        ));
+    }
     let mut document = if yaml.get("resources").is_some() {
         commissioning::document(&yaml, parameters, service_id).map_err(bad)?
     } else if let Some(key) = parameters.keys().next() {

@@ -1,10 +1,9 @@
 //! Fields of an entry: numbers big-endian, text and bytes behind their length.
 
 /// Bytes that are being written.
-#[derive(Default)]
-pub(crate) struct Output(pub(crate) Vec<u8>);
+pub(crate) struct Output<'a>(pub(crate) &'a mut Vec<u8>);
 
-impl Output {
+impl Output<'_> {
     /// One byte.
     pub(crate) fn byte(&mut self, value: u8) -> &mut Self {
         self.0.push(value);

@@ -12,5 +12,5 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use changes::Changes;
+pub use changes::{Changes, Folded};
 pub use record::{message_key, message_place, message_size, put, read};

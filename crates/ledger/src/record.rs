@@ -14,27 +14,39 @@ use topic::{SubscriptionFilter, TopicName};
 use uuid::Uuid;
 
 use crate::bytes::{Input, Output};
-use crate::changes::Changes;
+use crate::changes::{Act, Changes};
 
 /// Notes what a record changes. What is retained is asked of the hub: shards may report changes of one topic in another order
 /// than they made them.
 pub fn put(record: &Record, hub: &Hub, changes: &mut Changes) {
     match record {
-        Record::SessionRemove(key) => changes.remove_all(session_key(key)),
-        Record::SubscriptionRemove { key, filter } => changes.remove(subscription_key(key, filter)),
-        Record::MessageRemove { key, sequence } => changes.remove(message_key(key, *sequence)),
+        Record::SessionRemove(key) => {
+            let mut prefix = Vec::new();
+            put_session_key(key, &mut Output(&mut prefix));
+            changes.remove_all(prefix);
+        }
+        Record::SubscriptionRemove { key, filter } => {
+            remove(changes, |out| put_subscription_key(key, filter, out));
+        }
+        Record::MessageRemove { key, sequence } => {
+            remove(changes, |out| put_message_key(key, *sequence, out));
+        }
         Record::InflightRemove { key, packet_id } => {
-            changes.remove(exchange_key(key, IN_FLIGHT, *packet_id));
+            remove(changes, |out| put_exchange_key(key, IN_FLIGHT, *packet_id, out));
         }
         Record::ReceivedRemove { key, packet_id } => {
-            changes.remove(exchange_key(key, RECEIVED, *packet_id));
+            remove(changes, |out| put_exchange_key(key, RECEIVED, *packet_id, out));
         }
-        Record::ForwardRemove(way) => changes.remove(way_key(*way)),
-        Record::WillRemove(key) => changes.remove(part_key(key, WILL)),
+        Record::ForwardRemove(way) => remove(changes, |out| put_way(*way, out)),
+        Record::WillRemove(key) => remove(changes, |out| put_part_key(key, WILL, out)),
         Record::RetainedRemove(topic) => put_retained(topic, hub, changes),
         Record::RetainedPut(message) => put_retained(message.topic(), hub, changes),
-        Record::SessionPut { .. }
-        | Record::SubscriptionPut { .. }
+        Record::SessionPut { key, .. } => changes.note(
+            Act::Put,
+            |out| put_part_key(key, HEADER, out),
+            |out| put_header(record, out.byte(SESSION_VERSION)),
+        ),
+        Record::SubscriptionPut { .. }
         | Record::QueuedPut { .. }
         | Record::InflightPut { .. }
         | Record::InflightReleased { .. }
@@ -44,82 +56,99 @@ pub fn put(record: &Record, hub: &Hub, changes: &mut Changes) {
     }
 }
 
+fn remove(changes: &mut Changes, key: impl FnOnce(&mut Output<'_>)) {
+    changes.note(Act::Remove, key, |_| ());
+}
+
 fn put_value(record: &Record, changes: &mut Changes) {
-    let mut out = Output::default();
-    out.byte(VERSION);
-    match record {
-        Record::SessionPut {
-            key,
-            expiry_s,
-            offline_since,
-            client,
-            version,
-            connected_at,
-            clean_start,
-            methods,
-        } => {
-            out.0 = vec![SESSION_VERSION];
-            out.u32(*expiry_s).optional(offline_since.map(|at| at.0)).u64(connected_at.0);
-            out.byte(version_byte(*version)).bytes(client.user_name.as_str().as_bytes());
-            out.bytes(client.peer.address.to_string().as_bytes());
-            out.bytes(client.peer.listener.as_bytes());
-            out.byte(session_flags(*clean_start, *methods));
-            changes.put(part_key(key, HEADER), out.0);
+    let act = match record {
+        Record::SubscriptionPut { .. } | Record::WillPut { .. } => Act::Put,
+        Record::InflightReleased { .. } => Act::Update,
+        _ => Act::PutNew,
+    };
+    let put_key = |out: &mut Output<'_>| match record {
+        Record::SubscriptionPut { key, filter, .. } => put_subscription_key(key, filter, out),
+        Record::QueuedPut { key, sequence, .. } => put_message_key(key, *sequence, out),
+        Record::InflightPut { key, packet_id, .. }
+        | Record::InflightReleased { key, packet_id, .. } => {
+            put_exchange_key(key, IN_FLIGHT, *packet_id, out);
         }
-        Record::SubscriptionPut { key, filter, options, identifier } => {
-            out.byte(options_byte(*options)).optional(identifier.map(u64::from));
-            changes.put(subscription_key(key, filter), out.0);
-        }
-        Record::QueuedPut { key, sequence, delivery } => {
-            put_delivery(delivery, &mut out);
-            put_message(&delivery.message, &mut out);
-            changes.put_new(message_key(key, *sequence), out.0);
-        }
-        Record::InflightPut { key, sequence, packet_id, qos } => {
-            out.byte(qos.bits()).u64(*sequence);
-            changes.put_new(exchange_key(key, IN_FLIGHT, *packet_id), out.0);
-        }
-        Record::InflightReleased { key, sequence, packet_id } => {
-            out.byte(RELEASED).u64(*sequence);
-            changes.update(exchange_key(key, IN_FLIGHT, *packet_id), out.0);
-        }
-        Record::ReceivedPut { key, packet_id } => {
-            changes.put_new(exchange_key(key, RECEIVED, *packet_id), out.0);
-        }
-        Record::ForwardPut { way, targets } => {
-            out.u32(u32::try_from(targets.len()).unwrap_or(u32::MAX));
-            for (key, delivery) in targets {
-                put_name(key, &mut out);
-                put_delivery(delivery, &mut out);
-            }
-            if let Some((_, delivery)) = targets.first() {
-                put_message(&delivery.message, &mut out);
-            }
-            changes.put_new(way_key(*way), out.0);
-        }
-        Record::WillPut { key, will, due } => {
-            out.optional(due.map(|at| at.0));
-            put_will(will, &mut out);
-            changes.put(part_key(key, WILL), out.0);
-        }
+        Record::ReceivedPut { key, packet_id } => put_exchange_key(key, RECEIVED, *packet_id, out),
+        Record::ForwardPut { way, .. } => put_way(*way, out),
+        Record::WillPut { key, .. } => put_part_key(key, WILL, out),
         _ => {}
+    };
+    changes.note(act, put_key, |out| {
+        out.byte(VERSION);
+        match record {
+            Record::SubscriptionPut { options, identifier, .. } => {
+                out.byte(options_byte(*options)).optional(identifier.map(u64::from));
+            }
+            Record::QueuedPut { delivery, .. } => {
+                put_delivery(delivery, out);
+                put_message(&delivery.message, out);
+            }
+            Record::InflightPut { sequence, qos, .. } => {
+                out.byte(qos.bits()).u64(*sequence);
+            }
+            Record::InflightReleased { sequence, .. } => {
+                out.byte(RELEASED).u64(*sequence);
+            }
+            Record::ForwardPut { targets, .. } => put_targets(targets, out),
+            Record::WillPut { will, due, .. } => {
+                out.optional(due.map(|at| at.0));
+                put_will(will, out);
+            }
+            _ => {}
+        }
+    });
+}
+
+fn put_header(record: &Record, out: &mut Output<'_>) {
+    let Record::SessionPut {
+        expiry_s,
+        offline_since,
+        client,
+        version,
+        connected_at,
+        clean_start,
+        methods,
+        ..
+    } = record
+    else {
+        return;
+    };
+    out.u32(*expiry_s).optional(offline_since.map(|at| at.0)).u64(connected_at.0);
+    out.byte(version_byte(*version)).bytes(client.user_name.as_str().as_bytes());
+    out.bytes(client.peer.address.to_string().as_bytes());
+    out.bytes(client.peer.listener.as_bytes());
+    out.byte(session_flags(*clean_start, *methods));
+}
+
+fn put_targets(targets: &[(SessionKey, StoredDelivery)], out: &mut Output<'_>) {
+    out.u32(u32::try_from(targets.len()).unwrap_or(u32::MAX));
+    for (key, delivery) in targets {
+        put_name(key, out);
+        put_delivery(delivery, out);
+    }
+    if let Some((_, delivery)) = targets.first() {
+        put_message(&delivery.message, out);
     }
 }
 
 fn put_retained(topic: &TopicName, hub: &Hub, changes: &mut Changes) {
-    let key = [&[RETAINED], topic.as_str().as_bytes()].concat();
+    let put_key = |out: &mut Output<'_>| {
+        out.byte(RETAINED).raw(topic.as_str().as_bytes());
+    };
     match hub.retained_on(topic) {
-        None => changes.remove(key),
+        None => remove(changes, put_key),
         Some(message) => {
-            let mut out = Output::default();
-            out.byte(VERSION);
-            put_message(&message, &mut out);
-            changes.put(key, out.0);
+            changes.note(Act::Put, put_key, |out| put_message(&message, out.byte(VERSION)));
         }
     }
 }
 
-fn put_delivery(delivery: &StoredDelivery, out: &mut Output) {
+fn put_delivery(delivery: &StoredDelivery, out: &mut Output<'_>) {
     let identifiers = delivery.identifiers.as_deref().unwrap_or_default();
     out.byte(delivery.qos.bits()).byte(u8::from(delivery.retain));
     out.u32(u32::try_from(identifiers.len()).unwrap_or(u32::MAX));
@@ -128,7 +157,7 @@ fn put_delivery(delivery: &StoredDelivery, out: &mut Output) {
     }
 }
 
-fn put_message(message: &Message, out: &mut Output) {
+fn put_message(message: &Message, out: &mut Output<'_>) {
     out.byte(message.qos().bits()).byte(u8::from(message.retain()));
     out.optional(message.expires_at().map(|at| at.0));
     put_name(message.writer(), out);
@@ -136,54 +165,51 @@ fn put_message(message: &Message, out: &mut Output) {
     out.bytes(message.payload());
 }
 
-fn put_will(will: &Will, out: &mut Output) {
+fn put_will(will: &Will, out: &mut Output<'_>) {
     let WillProperties { delay_s, message_expiry_interval_s, forwardable } = &will.properties;
     out.byte(will.qos.bits()).byte(u8::from(will.retain)).u32(*delay_s);
     out.optional(message_expiry_interval_s.map(u64::from));
     out.bytes(will.topic.as_str().as_bytes()).bytes(forwardable).bytes(&will.payload);
 }
 
-fn put_name(key: &SessionKey, out: &mut Output) {
+fn put_name(key: &SessionKey, out: &mut Output<'_>) {
     out.raw(key.user.0.as_bytes()).bytes(key.client_id.as_bytes());
 }
 
-fn session_key(key: &SessionKey) -> Vec<u8> {
-    let mut out = Output::default();
-    out.byte(SESSION);
-    put_name(key, &mut out);
-    out.0
+fn put_session_key(key: &SessionKey, out: &mut Output<'_>) {
+    put_name(key, out.byte(SESSION));
 }
 
-fn part_key(key: &SessionKey, part: u8) -> Vec<u8> {
-    let mut out = session_key(key);
-    out.push(part);
-    out
+fn put_part_key(key: &SessionKey, part: u8, out: &mut Output<'_>) {
+    put_session_key(key, out);
+    out.byte(part);
 }
 
-fn subscription_key(key: &SessionKey, filter: &SubscriptionFilter) -> Vec<u8> {
-    let mut out = part_key(key, SUBSCRIPTION);
-    out.extend_from_slice(filter.to_string().as_bytes());
-    out
+fn put_subscription_key(key: &SessionKey, filter: &SubscriptionFilter, out: &mut Output<'_>) {
+    put_part_key(key, SUBSCRIPTION, out);
+    out.raw(filter.to_string().as_bytes());
+}
+
+fn put_message_key(key: &SessionKey, sequence: u64, out: &mut Output<'_>) {
+    put_part_key(key, MESSAGE, out);
+    out.u64(sequence);
 }
 
 /// The key of a message of this session.
 #[must_use]
 pub fn message_key(key: &SessionKey, sequence: u64) -> Vec<u8> {
-    let mut out = part_key(key, MESSAGE);
-    out.extend_from_slice(&sequence.to_be_bytes());
+    let mut out = Vec::new();
+    put_message_key(key, sequence, &mut Output(&mut out));
     out
 }
 
-fn exchange_key(key: &SessionKey, part: u8, packet_id: PacketId) -> Vec<u8> {
-    let mut out = part_key(key, part);
-    out.extend_from_slice(&packet_id.get().to_be_bytes());
-    out
+fn put_exchange_key(key: &SessionKey, part: u8, packet_id: PacketId, out: &mut Output<'_>) {
+    put_part_key(key, part, out);
+    out.u16(packet_id.get());
 }
 
-fn way_key(way: Way) -> Vec<u8> {
-    let mut out = Output::default();
+fn put_way(way: Way, out: &mut Output<'_>) {
     out.byte(FORWARD).u16(way.from.0).u16(way.to.0).u64(way.number);
-    out.0
 }
 
 /// Whose message this is the key of, and its place; `None` if it is no message's.

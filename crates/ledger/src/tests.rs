@@ -95,16 +95,21 @@ struct Disk(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Disk {
     fn commit(&mut self, changes: &mut Changes) {
-        for prefix in changes.removed_prefixes() {
+        self.make(changes);
+        changes.clear();
+    }
+
+    fn make(&mut self, changes: &mut Changes) {
+        let folded = changes.fold();
+        for prefix in folded.removed_prefixes() {
             self.0.retain(|key, _| !key.starts_with(prefix));
         }
-        for (key, value) in changes.entries() {
+        for (key, value) in folded.entries() {
             match value {
                 Some(value) => self.0.insert(key.to_vec(), value.to_vec()),
                 None => self.0.remove(key),
             };
         }
-        changes.clear();
     }
 }
 
@@ -164,20 +169,31 @@ fn a_session_that_is_removed_takes_all_its_entries_and_no_other_sessions() {
 
 #[test]
 fn what_is_put_and_removed_before_the_commit_never_reaches_the_disk() {
-    let mut changes = Changes::default();
-    changes.put_new(b"a".to_vec(), b"1".to_vec());
-    changes.remove(b"a".to_vec());
-    assert!(changes.is_empty());
+    let (mut changes, hub, samples) = (Changes::default(), hub(), samples());
+    let message = Record::MessageRemove { key: key("c"), sequence: 1 };
+    let received = Record::ReceivedRemove { key: key("c"), packet_id: PacketId::MIN };
+    for record in [&samples[2], &samples[5], &message, &received] {
+        put(record, &hub, &mut changes);
+    }
+    let way = Way { from: ShardId(1), to: ShardId(2), number: 3 };
+    put(&samples[7], &hub, &mut changes);
+    assert_eq!(changes.fold().entries().count(), 3, "exchange received, removed one, forward");
+    // Bringing it together in between changes nothing.
+    put(&Record::ForwardRemove(way), &hub, &mut changes);
+    let packet_id = PacketId::new(0x1234).unwrap();
+    put(&Record::ReceivedRemove { key: key("c"), packet_id }, &hub, &mut changes);
+    let left: Vec<_> = changes.fold().entries().map(|(_, value)| value.is_some()).collect();
+    assert_eq!(left, [false], "of what the disk may have had");
 }
 
 #[test]
 fn after_a_failed_commit_whatever_may_be_there_is_removed_all_the_same() {
-    let (mut disk, mut changes) = (Disk::default(), Changes::default());
-    changes.put_new(b"a".to_vec(), b"1".to_vec());
+    let (mut disk, mut changes, hub) = (Disk::default(), Changes::default(), hub());
+    put(&samples()[2], &hub, &mut changes);
     // The disk said no and took it nevertheless.
-    disk.0.insert(b"a".to_vec(), b"1".to_vec());
+    disk.0 = entries(&samples()[2..3]).into_iter().collect();
     changes.are_perhaps_there();
-    changes.remove(b"a".to_vec());
+    put(&Record::MessageRemove { key: key("c"), sequence: 1 }, &hub, &mut changes);
     disk.commit(&mut changes);
     assert!(disk.0.is_empty(), "{:?}", disk.0);
 }
@@ -241,4 +257,68 @@ fn a_message_that_stays_on_disk_counts_as_much_as_one_that_is_read() {
     let others =
         entries(&samples()).into_iter().filter(|(key, _)| crate::message_place(key).is_none());
     assert_eq!(others.count(), samples().len() - 1, "only one of the samples is a message");
+}
+
+/// Numbers that look random, always the same.
+fn numbers() -> impl FnMut(usize) -> usize {
+    let mut state = 7_u64;
+    move |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(state >> 33).unwrap() % below
+    }
+}
+
+#[test]
+fn however_records_are_brought_together_the_disk_is_as_if_each_had_been_committed_by_itself() {
+    let (hub, samples, mut number) = (hub(), samples(), numbers());
+    let packet_id = PacketId::new(0x1234).unwrap();
+    let way = Way { from: ShardId(1), to: ShardId(2), number: 3 };
+    // What is there, and what may happen to it then.
+    let ends = [
+        (2, Record::MessageRemove { key: key("c"), sequence: 1 }),
+        (3, Record::InflightRemove { key: key("c"), packet_id }),
+        (5, Record::ReceivedRemove { key: key("c"), packet_id }),
+        (7, Record::ForwardRemove(way)),
+    ];
+    for _ in 0..2000 {
+        let (mut alone, mut together) = (Disk::default(), Disk::default());
+        let (mut changes, mut earlier) = (Changes::default(), Changes::default());
+        for _ in 0..30 {
+            let (sample, end) = &ends[number(ends.len())];
+            let is_there = |disk: &Disk| {
+                entries(&samples[*sample..=*sample]).iter().all(|(key, _)| disk.0.contains_key(key))
+            };
+            let record = match number(8) {
+                0 => &Record::SessionRemove(key("c")),
+                1 => &samples[0],
+                _ if is_there(&alone) => end,
+                _ => &samples[*sample],
+            };
+            let mut one = Changes::default();
+            put(record, &hub, &mut one);
+            alone.commit(&mut one);
+            put(record, &hub, &mut changes);
+            match number(6) {
+                0 => assert!(changes.fold().entries().is_sorted_by_key(|(key, _)| key)),
+                1 => {
+                    earlier.append(&changes);
+                    changes.clear();
+                    together.commit(&mut earlier);
+                }
+                2 => {
+                    // It fails; the disk has taken it or not.
+                    earlier.append(&changes);
+                    changes.clear();
+                    if number(2) == 0 {
+                        together.make(&mut earlier);
+                    }
+                    earlier.are_perhaps_there();
+                }
+                _ => {}
+            }
+        }
+        earlier.append(&changes);
+        together.commit(&mut earlier);
+        assert_eq!(together.0, alone.0);
+    }
 }

@@ -22,28 +22,24 @@ pub(crate) struct Disk {
     pub(crate) is_lying: bool,
 }
 
-/// What a broken disk does with a commit to which it says no, or in the middle of which the power goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// None of it is there.
-    Nothing,
-    /// All of it is there, though nobody was told.
-    Everything,
-    /// A part of it is there, which the log's checksums make impossible: for a mutation.
-    Half,
-}
-
 impl Disk {
     /// Makes the changes, as the store does.
-    pub(crate) fn write(&mut self, changes: &Changes, fate: Fate) {
-        if fate == Fate::Nothing {
-            return;
-        }
+    pub(crate) fn write(&mut self, changes: &mut Changes) {
+        self.write_behind(changes, 0);
+    }
+
+    /// The second half of the changes is there and the first is not, which the log's checksums make impossible: for a mutation.
+    pub(crate) fn tear(&mut self, changes: &mut Changes) {
+        let half = changes.fold().entries().count() / 2;
+        self.write_behind(changes, half);
+    }
+
+    fn write_behind(&mut self, changes: &mut Changes, skipped: usize) {
+        let changes = changes.fold();
         for prefix in changes.removed_prefixes() {
             self.entries.retain(|key, _| !key.starts_with(prefix));
         }
-        let torn = if fate == Fate::Half { changes.entries().count() / 2 } else { 0 };
-        for (key, value) in changes.entries().skip(torn) {
+        for (key, value) in changes.entries().skip(skipped) {
             match value {
                 Some(value) => self.entries.insert(key.to_vec(), value.to_vec()),
                 None => self.entries.remove(key),
@@ -79,12 +75,18 @@ impl Disk {
         self.before.clear();
     }
 
-    /// What is there of what is wanted.
-    pub(crate) fn read(&self, fetch: &Fetch) -> Vec<(u64, StoredDelivery)> {
+    /// What is there of what is wanted, as the broker sees it that is about to sync some of it.
+    pub(crate) fn read(
+        &self,
+        fetch: &Fetch,
+        written: &mut VecDeque<Written>,
+    ) -> Vec<(u64, StoredDelivery)> {
+        let mut seen = Disk { entries: self.entries.clone(), ..Disk::default() };
+        written.iter_mut().for_each(|one| seen.write(&mut one.changes));
         let mut found = Vec::new();
         for sequence in fetch.sequences() {
             let key = ledger::message_key(fetch.key(), *sequence);
-            let Some(value) = self.entries.get(&key) else { continue };
+            let Some(value) = seen.entries.get(&key) else { continue };
             match ledger::read(&key, value) {
                 Some(Record::QueuedPut { delivery, .. }) => found.push((*sequence, delivery)),
                 other => panic!("{other:?} is no message"),
@@ -129,22 +131,52 @@ impl Disk {
     }
 }
 
-/// The thread that writes, as the server has it: what could not be written is written again, together with what came since.
+/// The threads that write and sync, as the server has them: what could not be made durable is written again, together with what came
+/// since.
 #[derive(Default)]
 pub(crate) struct Writer {
+    /// What is gathered.
+    pub(crate) next: Written,
+    /// What is written and not durable, the oldest first. The disk may have the first of them, or all.
+    pub(crate) written: VecDeque<Written>,
+    /// The last commit failed: nothing is written that is not synced at once.
+    pub(crate) has_failed: bool,
+}
+
+/// What is written at once.
+#[derive(Default)]
+pub(crate) struct Written {
     pub(crate) changes: Changes,
     /// Groups in `changes`: shard and number.
     pub(crate) groups: Vec<(usize, u64)>,
-    /// The last commit failed.
-    pub(crate) has_failed: bool,
 }
 
 impl Writer {
     pub(crate) fn take(&mut self, shard: usize, number: u64, records: &[Record], hub: &Hub) {
         for record in records {
-            ledger::put(record, hub, &mut self.changes);
+            ledger::put(record, hub, &mut self.next.changes);
         }
-        self.groups.push((shard, number));
+        self.next.groups.push((shard, number));
+    }
+
+    /// Writes what is gathered.
+    pub(crate) fn write(&mut self) {
+        if !self.next.groups.is_empty() {
+            self.written.push_back(std::mem::take(&mut self.next));
+        }
+    }
+
+    /// Takes back all that was written.
+    pub(crate) fn take_back(&mut self) {
+        for later in std::mem::take(&mut self.written) {
+            self.next.changes.append(&later.changes);
+            self.next.groups.extend(later.groups);
+        }
+    }
+
+    /// Groups that are not durable.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &(usize, u64)> {
+        self.written.iter().flat_map(|one| &one.groups).chain(&self.next.groups)
     }
 }
 

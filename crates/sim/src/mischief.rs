@@ -5,7 +5,6 @@ use mqtt::ReasonCode;
 use testkit::Version;
 use testkit::judge::{Check, Hello, Rights, Rule, Sent, Taken, Wish};
 
-use crate::disk::Fate;
 use crate::link::Link;
 use crate::mutation::Mutation;
 use crate::people::{FILTERS, ROOT, TOPICS, all_rights, draw, user_id};
@@ -228,9 +227,10 @@ impl Sim {
         self.trace.note("crash".to_owned());
         // What the disk was writing is on it or not, and nobody was told.
         let groups = self.choices.below(self.world.pending.len() + 1);
-        let fate = self.choices.pick(&[Fate::Nothing, Fate::Everything]);
-        let is_torn = self.mutation == Some(Mutation::TearBatch);
-        for shard in self.world.die(groups, if is_torn { Fate::Half } else { fate }) {
+        self.world.gather(groups);
+        let there = self.choices.below(self.world.writer.written.len() + 2);
+        self.trace.note(format!("disk has {there} of what was written"));
+        for shard in self.world.die(there, self.mutation) {
             self.judge.make_durable(shard);
         }
         self.forget_commits();

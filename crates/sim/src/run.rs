@@ -11,7 +11,6 @@ use testkit::judge::{Check, Judge, Rights, Setup};
 use crate::Outcome;
 use crate::choices::Choices;
 use crate::client::Client;
-use crate::disk::Fate;
 use crate::link::Link;
 use crate::mutation::Mutation;
 use crate::people::{PEOPLE, ROOT, all_rights};
@@ -205,19 +204,28 @@ impl Sim {
 
     fn step_disk(&mut self) {
         let groups = self.choices.below(self.world.pending.len() + 1);
-        self.write_disk(groups);
+        let writer = &self.world.writer;
+        let has_room = !writer.has_failed && writer.written.len() < WRITTEN_MAX;
+        if has_room && self.choices.chance(1, 3) {
+            // It is synced later.
+            self.world.gather(groups);
+            self.world.writer.write();
+            self.trace.note(format!("{groups} groups are written"));
+        } else {
+            self.write_disk(groups);
+        }
     }
 
-    /// The thread that writes takes so many groups more, and commits what it has.
+    /// The thread that writes takes so many groups more, and what it has is synced.
     pub(crate) fn write_disk(&mut self, groups: usize) {
         self.world.gather(groups);
-        if self.world.writer.groups.is_empty() {
+        if self.world.writer.groups().next().is_none() {
             return;
         }
         if self.world.disk.is_failing {
             return self.fail_to_write();
         }
-        self.trace.note(format!("disk takes {:?}", self.world.writer.groups));
+        self.trace.note(format!("disk takes {:?}", self.world.writer.groups().collect::<Vec<_>>()));
         let is_recovered = self.world.writer.has_failed;
         for shard in self.world.commit(&self.judge) {
             self.judge.make_durable(shard);
@@ -228,20 +236,12 @@ impl Sim {
     }
 
     fn fail_to_write(&mut self) {
-        let fate = self.choices.pick(&[Fate::Nothing, Fate::Everything]);
-        self.trace.note(format!("disk says no and does {fate:?}"));
+        let there = self.choices.below(self.world.writer.written.len() + 2);
+        self.trace.note(format!("disk says no and has {there} of what was written"));
         self.judge.set_storage_failing(true);
-        if self.mutation == Some(Mutation::TrustFailure) {
-            // As if nothing of it could be there.
-            let changes = std::mem::take(&mut self.world.writer.changes);
-            self.world.fail(fate);
-            self.world.disk.write(&changes, fate);
-            self.world.writer.changes = changes;
-        } else {
-            self.world.fail(fate);
-        }
+        self.world.fail(there, self.mutation);
         if self.mutation == Some(Mutation::ForgetFailure) {
-            self.world.writer.changes.clear();
+            self.world.writer.next.changes.clear();
         }
         let at = self.world.at();
         for shard in 0..self.world.shards() {
@@ -412,3 +412,5 @@ const CLIENTS_EACH: usize = 3;
 const WINDOW_SPARE: usize = 64;
 /// Acknowledgements and the like, which no limit stops.
 const OUTPUT_SPARE: usize = 2_000;
+/// Groups that are written and not synced, at most.
+const WRITTEN_MAX: usize = 3;

@@ -13,7 +13,8 @@ use ledger::Changes;
 use mqtt::Timestamp;
 use testkit::judge::{Judge, Rights};
 
-use crate::disk::{Disk, Fate, Writer};
+use crate::disk::{Disk, Writer};
+use crate::mutation::Mutation;
 use crate::people::{all_rights, user, user_id};
 
 /// Everything but the network.
@@ -117,7 +118,7 @@ impl World {
 
     /// Whether there is anything for the disk.
     pub(crate) fn has_to_write(&self) -> bool {
-        !self.pending.is_empty() || !self.writer.groups.is_empty()
+        !self.pending.is_empty() || self.writer.groups().next().is_some()
     }
 
     /// The first groups go to the thread that writes.
@@ -127,15 +128,17 @@ impl World {
         }
     }
 
-    /// What the thread has becomes durable. Gives the shards that have nothing waiting any more.
+    /// What is gathered and written becomes durable. Gives the shards that have nothing waiting any more.
     pub(crate) fn commit(&mut self, judge: &Judge) -> Vec<usize> {
         self.disk.note(judge);
-        self.disk.write(&self.writer.changes, Fate::Everything);
-        self.writer.changes.clear();
+        self.writer.write();
+        for mut one in self.writer.written.drain(..) {
+            self.disk.write(&mut one.changes);
+            self.committed.extend(one.groups);
+        }
         if std::mem::take(&mut self.writer.has_failed) {
             self.hub.set_storage(Storage::Working);
         }
-        self.committed.extend(self.writer.groups.drain(..));
         self.all_written()
     }
 
@@ -146,19 +149,35 @@ impl World {
         (0..self.shards()).filter(has_none).collect()
     }
 
-    /// The disk says no. Whatever it made of it, the thread will write it again.
-    pub(crate) fn fail(&mut self, fate: Fate) {
-        self.disk.write(&self.writer.changes, fate);
-        self.writer.changes.are_perhaps_there();
+    /// The disk says no, and has as many of what was written, the first ones, nevertheless. All of it will be written again.
+    pub(crate) fn fail(&mut self, there: usize, mutation: Option<Mutation>) {
+        self.writer.write();
+        for one in self.writer.written.iter_mut().take(there) {
+            self.disk.write(&mut one.changes);
+        }
+        self.writer.take_back();
+        // Or as if nothing of it could be there.
+        if mutation != Some(Mutation::TrustFailure) {
+            self.writer.next.changes.are_perhaps_there();
+        }
         self.writer.has_failed = true;
         self.hub.set_storage(Storage::Failing);
     }
 
-    /// The broker dies while it writes so many groups. Gives the shards all of whose records are there.
-    pub(crate) fn die(&mut self, groups: usize, fate: Fate) -> Vec<usize> {
-        self.gather(groups);
-        self.disk.write(&self.writer.changes, fate);
-        if fate == Fate::Everything { self.all_written() } else { Vec::new() }
+    /// The broker dies when it has written what is gathered; as many of that, the first ones, are on the disk. Gives the shards all of
+    /// whose records are there.
+    pub(crate) fn die(&mut self, there: usize, mutation: Option<Mutation>) -> Vec<usize> {
+        self.writer.write();
+        let is_all = there >= self.writer.written.len();
+        let torn = (mutation == Some(Mutation::TearBatch)).then_some(there);
+        for (at, one) in self.writer.written.iter_mut().enumerate() {
+            if at < there {
+                self.disk.write(&mut one.changes);
+            } else if torn == Some(at) {
+                self.disk.tear(&mut one.changes);
+            }
+        }
+        if is_all { self.all_written() } else { Vec::new() }
     }
 
     /// Looks up what is wanted by one of those that wait, as the disk has it at this moment.
@@ -169,7 +188,7 @@ impl World {
         change: impl FnOnce(&Fetch, &mut Vec<(u64, StoredDelivery)>),
     ) {
         let (shard, fetch) = self.fetches.remove(index);
-        let mut messages = self.disk.read(&fetch);
+        let mut messages = self.disk.read(&fetch, &mut self.writer.written);
         change(&fetch, &mut messages);
         let content = FetchContent::Messages(messages);
         let content = if answers { content } else { FetchContent::Unavailable };
@@ -216,7 +235,7 @@ impl World {
             ledger::put(record, &self.hub, &mut changes);
         }
         self.disk.note(judge);
-        self.disk.write(&changes, Fate::Everything);
+        self.disk.write(&mut changes);
         let now = self.at();
         self.engines = (0..shards)
             .map(|shard| {

@@ -42,5 +42,5 @@ pub use registry::{
     RegistryChange, RegistryOrigin, RegistryPassword, RegistryRecord, RegistryState,
 };
 pub use secret::PasswordHash;
-pub use state::{Damage, Safety, StateLog, StateReader};
+pub use state::{Damage, Safety, StateLog, StateReader, StateSyncer, Synced};
 pub use token::{TokenChange, TokenRecord};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Damage, Safety, StateLog};
+use super::{Damage, Safety, StateLog, Synced};
 
 fn put(log: &mut StateLog, keys: impl IntoIterator<Item = String>) {
     let keys: Vec<_> = keys.into_iter().collect();
@@ -146,17 +146,42 @@ fn files_that_the_log_can_do_without_cost_nothing() {
     }
 }
 
+/// When files are taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    BeforeWriting,
+    /// Between writing and syncing.
+    BeforeSyncing,
+}
+
 /// Does this to a log in use, and commits; whether that is confirmed or not, what was before is there, and what was
 /// confirmed.
 fn check_in_use(strike: impl Fn(&Path), has_tables: bool, is_taken: bool) {
+    for moment in [Moment::BeforeWriting, Moment::BeforeSyncing] {
+        check_at(moment, &strike, has_tables, is_taken);
+    }
+}
+
+fn check_at(moment: Moment, strike: impl Fn(&Path), has_tables: bool, is_taken: bool) {
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().join("state");
     let mut all = if has_tables { written(&state) } else { BTreeSet::new() };
     let (mut log, _) = StateLog::open(&state, Safety::Synced).unwrap();
     put(&mut log, ["z".to_owned()]);
     all.insert("z".to_owned());
-    strike(&state);
-    let committed = log.commit([], [(&b"new"[..], Some("new: ".as_bytes()))]);
+    let new = [(&b"new"[..], Some("new: ".as_bytes()))];
+    let committed = if moment == Moment::BeforeWriting {
+        strike(&state);
+        log.commit([], new)
+    } else {
+        // As two threads do it.
+        let syncer = log.syncer();
+        log.write([], new).unwrap();
+        strike(&state);
+        let synced = syncer.sync().unwrap();
+        assert_eq!(synced, Synced::Displaced, "nothing is confirmed that a start would not find");
+        log.settle()
+    };
     assert_eq!(committed.is_ok(), is_taken, "{committed:?}");
     if let Err(error) = committed {
         assert!(error.to_string().contains("removed or replaced"), "{error}");
@@ -198,7 +223,7 @@ fn after_a_failure_a_log_that_is_not_there_any_more_is_not_made_anew_and_empty()
     let state = directory.path().join("state");
     let _all = written(&state);
     let (mut log, _) = StateLog::open(&state, Safety::Synced).unwrap();
-    log.set_open(None);
+    log.close();
     fs::remove_dir_all(&state).unwrap();
     let error = log.commit([], [(&b"a"[..], None)]).unwrap_err();
     assert!(error.to_string().contains("removed or replaced"), "{error}");
@@ -212,11 +237,55 @@ fn a_log_that_failed_goes_on_with_all_it_had_when_it_is_opened_again() {
     let mut all = written(&state);
     let (mut log, _) = StateLog::open(&state, Safety::Synced).unwrap();
     put(&mut log, ["e".to_owned()]);
-    log.set_open(None);
+    log.close();
     put(&mut log, ["f".to_owned()]);
     all.extend(["e".to_owned(), "f".to_owned()]);
     assert_eq!(keys(&log), (all.clone(), 0));
     drop(log);
     let (log, damage) = StateLog::open(&state, Safety::Synced).unwrap();
     assert_eq!((keys(&log), damage), ((all, 0), Damage::default()));
+}
+
+#[test]
+fn what_was_written_is_found_by_a_start_once_it_is_synced_though_the_journal_was_left_for_the_next_one()
+ {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let (mut log, _) = StateLog::open(&state, Safety::Synced).unwrap();
+    let (syncer, value) = (log.syncer(), vec![7; 1 << 20]);
+    let newest = || super::salvage::journals(&state).unwrap().pop();
+    let (first, mut displaced, mut written) = (newest(), 0, 0_u32);
+    // More than one journal holds; the engine below leaves it at a moment of its own.
+    while newest() == first && written < 400 {
+        for _ in 0..10 {
+            log.write([], [(&written.to_be_bytes()[..], Some(&value[..]))]).unwrap();
+            written += 1;
+        }
+        if syncer.sync().unwrap() == Synced::Displaced {
+            displaced += 1;
+            log.settle().unwrap();
+        }
+    }
+    assert_ne!(newest(), first, "{written} entries are in one journal");
+    log.write([], [(&b"last"[..], Some(&value[..]))]).unwrap();
+    assert_eq!(syncer.sync().unwrap(), Synced::Durable, "{displaced} were displaced before");
+    drop(log);
+    let (log, damage) = StateLog::open(&state, Safety::Synced).unwrap();
+    let mut found = 0;
+    log.read(|_, it| found += u32::from(it == value)).unwrap();
+    assert_eq!((found, damage), (written + 1, Damage::default()));
+}
+
+#[test]
+fn a_log_that_could_not_be_synced_syncs_nothing_until_it_is_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let (mut log, _) = StateLog::open(&state, Safety::Synced).unwrap();
+    let syncer = log.syncer();
+    put(&mut log, ["a".to_owned()]);
+    log.distrust();
+    assert!(syncer.sync().is_err() && log.settle().is_err());
+    put(&mut log, ["b".to_owned()]);
+    assert_eq!(syncer.sync().unwrap(), Synced::Durable);
+    assert_eq!(keys(&log).0.len(), 2);
 }

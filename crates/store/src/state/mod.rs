@@ -1,13 +1,15 @@
 //! The state log: keys and values on disk, changed in groups that are durable at once or not at all.
 //!
 //! It knows no sessions and no messages, only bytes; what they mean is the caller's. One process has it open, one
-//! thread writes. Invariants: a group is durable before [`StateLog::commit`] returns; after a failure the same changes can be
-//! committed again, as often as it takes; a log that is open is never made anew and empty.
+//! thread writes. Invariants: groups are on the disk in the order in which they were written, the first ones if not all; a group is
+//! durable when [`StateLog::commit`] returns, or a [`StateSyncer::sync`] that began after it was written; after a failure the same
+//! changes can be committed again, as often as it takes; a log that is open is never made anew and empty.
 
 #[cfg(test)]
 mod faults;
 mod reader;
 mod salvage;
+mod sync;
 #[cfg(test)]
 mod tests;
 
@@ -16,9 +18,11 @@ use std::os::unix::fs::MetadataExt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::config::FilterPolicy;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 
 pub use reader::StateReader;
+pub use sync::{StateSyncer, Synced};
 
 use crate::StoreError;
 
@@ -41,6 +45,8 @@ pub struct StateLog {
     open: Option<Open>,
     /// For those who read meanwhile.
     entries: reader::Shared,
+    /// For those who sync.
+    journal: sync::Shared,
 }
 
 struct Open {
@@ -70,8 +76,9 @@ impl StateLog {
         let place = Place::of(directory)
             .map_err(|source| StoreError::Directory { path: directory.to_path_buf(), source })?;
         let (directory, entries) = (directory.to_path_buf(), reader::Shared::default());
-        let mut log = StateLog { directory, safety, place, open: None, entries };
-        log.set_open(Some(open));
+        let journal = sync::Shared::default();
+        let mut log = StateLog { directory, safety, place, open: None, entries, journal };
+        log.set_open(open).map_err(|error| log.failed("open", &error.into()))?;
         Ok((log, damage))
     }
 
@@ -79,6 +86,13 @@ impl StateLog {
     #[must_use]
     pub fn reader(&self) -> StateReader {
         StateReader { entries: reader::Shared::clone(&self.entries) }
+    }
+
+    /// Makes durable what this one writes.
+    #[must_use]
+    pub fn syncer(&self) -> StateSyncer {
+        let (journal, directory) = (sync::Shared::clone(&self.journal), self.directory.clone());
+        StateSyncer { journal, directory }
     }
 
     /// Gives every entry to `f`, in the order of the keys. Returns how many could not be read.
@@ -113,11 +127,11 @@ impl StateLog {
         copy.commit([], entries.iter().map(|(key, value)| (&**key, Some(&**value))))?;
         // Neither is open while they change places.
         drop(copy);
-        self.set_open(None);
+        self.close();
         let aside = salvage::replace(&directory).map_err(unusable)?;
         self.place = Place::of(&directory).map_err(unusable)?;
         let open = Open::at(&directory).map_err(|error| self.failed("open", &error))?;
-        self.set_open(Some(open));
+        self.set_open(open).map_err(|error| self.failed("open", &error.into()))?;
         Ok(aside)
     }
 
@@ -132,21 +146,88 @@ impl StateLog {
         prefixes: impl IntoIterator<Item = &'a [u8]>,
         entries: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<(), StoreError> {
+        self.write(prefixes, entries)?;
+        match self.syncer().sync() {
+            Ok(Synced::Durable) => self.inspect(),
+            Ok(Synced::Displaced) => self.settle(),
+            Err(error) => {
+                self.distrust();
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes such a group, behind all that was written before: it is durable when what [`StateLog::syncer`] gave has synced.
+    ///
+    /// # Errors
+    /// As those of [`StateLog::commit`]. What was written before and is not durable has to be written again as well.
+    pub fn write<'a>(
+        &mut self,
+        prefixes: impl IntoIterator<Item = &'a [u8]>,
+        entries: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), StoreError> {
         // One whose own threads have failed takes nothing any more, and does not say why.
         if self.open.as_ref().is_some_and(Open::has_failed) {
-            self.set_open(None);
+            self.distrust();
         }
         if self.open.is_none() {
             self.reopen()?;
         }
         let Some(open) = &self.open else { return Ok(()) };
-        open.commit(prefixes, entries, self.safety).map_err(|error| {
+        open.write(prefixes, entries).map_err(|error| {
             // A log that failed once takes nothing more until it is opened anew and has read what is there. The group
             // may be there.
-            self.set_open(None);
+            self.distrust();
             self.failed("write", &error)
         })?;
-        if self.is_in_place() { Ok(()) } else { self.return_to_place() }
+        let is_newest = self.journal.lock().as_ref().is_some_and(|journal| journal.is_newest());
+        if is_newest { Ok(()) } else { self.follow() }
+    }
+
+    /// Syncing has failed: the log is opened anew before it takes anything more. What is not durable has to be written again.
+    pub fn distrust(&mut self) {
+        self.close();
+    }
+
+    /// Makes durable all that was written and finds out where it is, whatever became of the journal.
+    ///
+    /// # Errors
+    /// As those of [`StateLog::commit`].
+    pub fn settle(&mut self) -> Result<(), StoreError> {
+        self.follow()?;
+        match self.syncer().sync() {
+            Ok(Synced::Durable) => Ok(()),
+            // It was removed in this very moment.
+            Ok(Synced::Displaced) => self.return_to_place(),
+            Err(error) => {
+                self.distrust();
+                Err(error)
+            }
+        }
+    }
+
+    /// Looks whether a start would find all that it writes, and makes that so where it is not.
+    ///
+    /// # Errors
+    /// Files were removed, and what was in them cannot be read any more.
+    pub fn inspect(&mut self) -> Result<(), StoreError> {
+        if self.open.is_none() || self.is_in_place() { Ok(()) } else { self.return_to_place() }
+    }
+
+    /// Syncs the newest journal from now on.
+    fn follow(&mut self) -> Result<(), StoreError> {
+        if self.open.is_none() {
+            return Err(self.failed("write", &fjall::Error::Poisoned));
+        }
+        if !self.is_in_place() {
+            return self.return_to_place();
+        }
+        let newest = sync::Journal::newest(&self.directory, self.safety).map_err(|error| {
+            self.distrust();
+            self.failed("write", &error.into())
+        })?;
+        *self.journal.lock() = Some(newest.into());
+        Ok(())
     }
 
     /// Opens it again after a failure. What the disk made of the last groups is not known: a system that could not write
@@ -160,8 +241,7 @@ impl StateLog {
         salvage::refresh(&self.directory).map_err(|error| self.failed("open", &error.into()))?;
         let reopened = salvage::attempt(&self.directory);
         let reopened = reopened.map_err(|error| self.failed("open", &error))?;
-        self.set_open(Some(reopened));
-        Ok(())
+        self.set_open(reopened).map_err(|error| self.failed("open", &error.into()))
     }
 
     /// Whether the files that it writes are still those that a start would find, as far as that can be seen.
@@ -190,10 +270,19 @@ impl StateLog {
         Ok(())
     }
 
+    fn set_open(&mut self, open: Open) -> std::io::Result<()> {
+        let journal = sync::Journal::newest(&self.directory, self.safety)?;
+        *self.journal.lock() = Some(journal.into());
+        *self.entries.lock() = Some(open.entries.clone());
+        self.open = Some(open);
+        Ok(())
+    }
+
     /// Readers have to be rid of a log before it can be opened anew.
-    fn set_open(&mut self, open: Option<Open>) {
-        *self.entries.lock() = open.as_ref().map(|it| it.entries.clone());
-        self.open = open;
+    fn close(&mut self) {
+        *self.entries.lock() = None;
+        *self.journal.lock() = None;
+        self.open = None;
     }
 
     fn removed(&self) -> StoreError {
@@ -231,14 +320,18 @@ impl Place {
 
 impl Drop for StateLog {
     fn drop(&mut self) {
-        self.set_open(None);
+        self.close();
     }
 }
 
 impl Open {
     fn at(directory: &Path) -> Result<Open, fjall::Error> {
         let database = Database::builder(directory).worker_threads(WORKERS).open()?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let options = || {
+            // Entries are read by ranges, which no filter helps: it would be made and kept for nothing.
+            let options = KeyspaceCreateOptions::default().filter_policy(FilterPolicy::disabled());
+            options.max_memtable_size(MEMTABLE_BYTES)
+        };
         let entries = database.keyspace(KEYSPACE, options)?;
         Ok(Open { database, entries })
     }
@@ -248,11 +341,11 @@ impl Open {
         self.database.persist(PersistMode::Buffer).is_err()
     }
 
-    fn commit<'a>(
+    /// Into the system's buffers.
+    fn write<'a>(
         &self,
         prefixes: impl IntoIterator<Item = &'a [u8]>,
         entries: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-        safety: Safety,
     ) -> Result<(), fjall::Error> {
         let mut going = BTreeSet::new();
         for prefix in prefixes {
@@ -260,7 +353,9 @@ impl Open {
                 going.insert(entry.key()?);
             }
         }
-        let mut batch = self.database.batch();
+        let entries = entries.into_iter();
+        let mut batch =
+            OwnedWriteBatch::with_capacity(self.database.clone(), entries.size_hint().0);
         for (key, value) in entries {
             going.remove(key);
             match value {
@@ -271,11 +366,8 @@ impl Open {
         for key in going {
             batch.remove(&self.entries, key);
         }
-        let mode = match safety {
-            Safety::Synced => PersistMode::SyncData,
-            Safety::Buffered => PersistMode::Buffer,
-        };
-        let commit = AssertUnwindSafe(|| batch.durability(Some(mode)).commit());
+        let batch = batch.durability(Some(PersistMode::Buffer));
+        let commit = AssertUnwindSafe(|| batch.commit());
         // What is not expected below must not end the thread that writes.
         std::panic::catch_unwind(commit).unwrap_or(Err(fjall::Error::Poisoned))
     }

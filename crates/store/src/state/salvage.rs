@@ -244,11 +244,13 @@ pub(super) fn journals(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
             journals.push(path);
         }
     }
-    let number = |path: &PathBuf| -> u64 {
-        path.file_stem().and_then(|stem| stem.to_str()?.parse().ok()).unwrap_or(0)
-    };
-    journals.sort_by_key(number);
+    journals.sort_by_key(|path| number(path).unwrap_or(0));
     Ok(journals)
+}
+
+/// The number of a journal.
+pub(super) fn number(path: &Path) -> Option<u64> {
+    path.file_stem()?.to_str()?.parse().ok()
 }
 
 fn last_used_byte(file: &mut File) -> std::io::Result<u64> {
@@ -289,6 +291,6 @@ const BLOCK_BYTES: usize = 64 << 10;
 /// What the engine below knows its own directories by, and where it keeps tables.
 const VERSION: &str = "version";
 const LOCK: &str = "lock";
-const KEYSPACES: &str = "keyspaces";
+pub(super) const KEYSPACES: &str = "keyspaces";
 const JOURNAL: &str = "the journal";
 const VERSION_BYTES: &[u8] = b"FJL\x03";

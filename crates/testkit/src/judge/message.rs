@@ -64,6 +64,8 @@ pub(super) struct Expected {
     pub(super) qos_max: u8,
     /// Times it was sent to it: exchanges begun, or QoS 0.
     pub(super) got: u32,
+    /// Of these, what a crash may have brought once more.
+    pub(super) repeated: u32,
     /// The client has acknowledged it.
     pub(super) is_acknowledged: bool,
 }
@@ -99,10 +101,11 @@ impl Message {
         if self.sent.qos == 2 { 1 } else { self.taken.max(1) }
     }
 
-    /// Deliveries by share groups: those beyond what a session has of its own.
+    /// Deliveries by share groups: those beyond what a session has of its own, and what a crash did not bring once more: a member
+    /// has that again, whoever gets the message when its writer sends it again.
     pub(super) fn shared(&self) -> u32 {
         let times = self.times();
         let own = |it: &Expected| if it.is_direct { times } else { 0 };
-        self.expected.values().map(|it| it.got.saturating_sub(own(it))).sum()
+        self.expected.values().map(|it| it.got.saturating_sub(it.repeated + own(it))).sum()
     }
 }

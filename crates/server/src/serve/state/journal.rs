@@ -1,30 +1,29 @@
-//! The thread that writes: it takes what all shards have recorded since its last commit, writes that as one group, and
-//! tells them how far it is.
+//! The way from the shards to the threads of the state log, and back.
 //!
-//! A shard never waits for it. Its records wait here, in the order in which they came, until they are durable; how
+//! A shard never waits for them. Its records wait here, in the order in which they came, until they are durable; how
 //! many bytes of them may, is limited: see [`Journal::is_full`].
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use broker::{Fetch, Fetched, Hub, Record, ShardId, Storage};
-use ledger::Changes;
+use broker::{Fetch, Fetched, Hub, Record, ShardId};
 use parking_lot::Mutex;
 use store::StateLog;
 use tokio::sync::Notify;
 
+use super::flight::{Flight, Syncer};
 use super::reader::Reader;
 use super::stall::{self, Work};
-use crate::serve::clock::Stopwatch;
+use super::writer::{Message, Writer};
 use crate::serve::histogram::{Histogram, Times};
 
 /// The way to the thread that writes.
 pub(crate) struct Journal {
-    groups: Mutex<Option<Sender<Group>>>,
+    groups: Mutex<Option<Sender<Message>>>,
     questions: Mutex<Option<Sender<(ShardId, Fetch)>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     progress: Arc<Progress>,
@@ -54,11 +53,11 @@ struct ShardProgress {
 }
 
 /// Records of one shard that are durable together.
-struct Group {
-    shard: ShardId,
-    number: u64,
-    records: Vec<Record>,
-    bytes: usize,
+pub(super) struct Group {
+    pub(super) shard: ShardId,
+    pub(super) number: u64,
+    pub(super) records: Vec<Record>,
+    pub(super) bytes: usize,
 }
 
 /// How far the threads are with what a shard has given them.
@@ -73,6 +72,37 @@ pub(crate) struct News {
 }
 
 impl Progress {
+    /// These groups, of so many bytes, are durable.
+    pub(super) fn tell_committed(&self, groups: &[(ShardId, u64)], bytes: usize) {
+        self.answers.fetch_add(1, Ordering::AcqRel);
+        self.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        let mut told: Vec<ShardId> = Vec::new();
+        for (shard, number) in groups {
+            if let Some(progress) = self.shards.get(usize::from(shard.0)) {
+                progress.committed.fetch_max(*number, Ordering::AcqRel);
+                if !told.contains(shard) {
+                    told.push(*shard);
+                }
+            }
+        }
+        for shard in told {
+            if let Some(progress) = self.shards.get(usize::from(shard.0)) {
+                progress.changed.notify_one();
+            }
+        }
+    }
+
+    /// The disk has failed once more.
+    pub(super) fn tell_failed(&self) {
+        self.answers.fetch_add(1, Ordering::AcqRel);
+        self.tell_failure();
+    }
+
+    /// How long a commit took.
+    pub(super) fn count_commit(&self, took: Duration) {
+        self.commits.count(took);
+    }
+
     pub(super) fn count_read(&self, took: Duration) {
         self.reads.count(took);
     }
@@ -96,7 +126,7 @@ impl Progress {
 }
 
 impl Journal {
-    /// Starts the threads on an open log: one that writes, and one that reads.
+    /// Starts the threads on an open log: one that writes, one that makes durable what was written, and one that reads.
     ///
     /// # Errors
     /// A thread is not to be had.
@@ -116,19 +146,19 @@ impl Journal {
         let (asker, questions) = mpsc::channel();
         let reader =
             Reader { entries: log.reader(), progress: Arc::clone(&progress), is_failing: false };
-        let writer = Writer {
-            log,
-            hub,
+        let flight = Arc::new(Flight::default());
+        let syncer = Syncer {
+            log: log.syncer(),
+            flight: Arc::clone(&flight),
             progress: Arc::clone(&progress),
-            changes: Changes::default(),
-            written: Vec::new(),
-            bytes: 0,
-            outage: None,
+            news: sender.clone(),
         };
+        let writer = Writer::new(groups, log, hub, Arc::clone(&progress), flight);
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let threads = vec![
             thread("state-read").spawn(move || reader.run(&questions))?,
-            thread("state").spawn(move || writer.run(&groups))?,
+            thread("state-sync").spawn(move || syncer.run())?,
+            thread("state").spawn(move || writer.run())?,
         ];
         Ok(Arc::new(Self {
             groups: Mutex::new(Some(sender)),
@@ -145,7 +175,7 @@ impl Journal {
         self.progress.waiting_bytes.fetch_add(bytes, Ordering::AcqRel);
         if let Some(groups) = &*self.groups.lock() {
             // It ends only after all shards.
-            drop(groups.send(Group { shard, number, records, bytes }));
+            drop(groups.send(Message::Group(Group { shard, number, records, bytes })));
         }
     }
 
@@ -221,7 +251,10 @@ impl Journal {
     /// for longer than `patience`.
     pub(crate) fn close(&self, patience: Duration) {
         drop(self.questions.lock().take());
-        drop(self.groups.lock().take());
+        if let Some(groups) = self.groups.lock().take() {
+            // It ends when this comes.
+            drop(groups.send(Message::End));
+        }
         for thread in self.threads.lock().drain(..) {
             if !stall::join(thread, patience, || self.writing().answers) {
                 tracing::error!(
@@ -233,123 +266,3 @@ impl Journal {
         }
     }
 }
-
-struct Writer {
-    log: StateLog,
-    hub: Arc<Hub>,
-    progress: Arc<Progress>,
-    changes: Changes,
-    /// Shards and groups in `changes`.
-    written: Vec<(ShardId, u64)>,
-    /// Bytes of the records in `changes`.
-    bytes: usize,
-    /// What it cannot write for, and since when.
-    outage: Option<(Storage, Stopwatch)>,
-}
-
-impl Writer {
-    fn run(mut self, groups: &Receiver<Group>) {
-        loop {
-            let next = if self.outage.is_some() {
-                groups.recv_timeout(RETRY)
-            } else {
-                groups.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            };
-            let is_last = match next {
-                Ok(group) => {
-                    self.take(group);
-                    false
-                }
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            // All that came while the last group was written is the next one.
-            for group in groups.try_iter().take(GROUPS_A_COMMIT) {
-                self.take(group);
-            }
-            self.commit();
-            self.progress.answers.fetch_add(1, Ordering::AcqRel);
-            if is_last {
-                return self.tell_unwritten();
-            }
-        }
-    }
-
-    fn take(&mut self, group: Group) {
-        for record in &group.records {
-            ledger::put(record, &self.hub, &mut self.changes);
-        }
-        self.bytes += group.bytes;
-        self.written.push((group.shard, group.number));
-    }
-
-    fn commit(&mut self) {
-        // Most sessions' messages are acknowledged before they reach the disk: then there is nothing left to write.
-        if !self.changes.is_empty() {
-            let watch = Stopwatch::start();
-            if let Err(error) = super::commit(&mut self.log, &mut self.changes) {
-                return self.failed(&error);
-            }
-            self.progress.commits.count(watch.elapsed());
-        }
-        if let Some((_, since)) = self.outage.take() {
-            self.hub.set_storage(Storage::Working);
-            tracing::info!(
-                after_s = since.elapsed().as_secs(),
-                "the state of sessions is written again; nothing that was confirmed is lost"
-            );
-        }
-        self.progress.waiting_bytes.fetch_sub(std::mem::take(&mut self.bytes), Ordering::AcqRel);
-        for (shard, number) in self.written.drain(..) {
-            if let Some(progress) = self.progress.shards.get(usize::from(shard.0)) {
-                progress.committed.fetch_max(number, Ordering::AcqRel);
-                progress.changed.notify_one();
-            }
-        }
-    }
-
-    fn failed(&mut self, error: &store::StoreError) {
-        let storage = if error.is_full() { Storage::Full } else { Storage::Failing };
-        let former = self.outage.take();
-        // A line when it begins, and when it turns out to be something else.
-        if former.as_ref().is_none_or(|(known, _)| *known != storage) {
-            self.hub.set_storage(storage);
-            tell(storage, error);
-        }
-        let since = former.map_or_else(Stopwatch::start, |(_, since)| since);
-        self.outage = Some((storage, since));
-        self.progress.tell_failure();
-    }
-
-    /// The server stops, and the disk still takes nothing.
-    fn tell_unwritten(&self) {
-        if self.outage.is_some() {
-            tracing::error!(
-                groups = self.written.len(),
-                bytes = self.bytes,
-                "the state of sessions cannot be written to the end: what is left was confirmed to nobody"
-            );
-        }
-    }
-}
-
-fn tell(storage: Storage, error: &store::StoreError) {
-    if storage == Storage::Full {
-        tracing::error!(
-            %error,
-            "the state of sessions cannot be written, for the disk is full: what needs that is refused with 0x97 until \
-             there is room; make some, and it goes on by itself"
-        );
-    } else {
-        tracing::error!(
-            %error,
-            "the state of sessions cannot be written: what needs that is refused with 0x83 until it can; look after the \
-             disk, and it goes on by itself"
-        );
-    }
-}
-
-/// How long a disk that has failed is left alone.
-const RETRY: Duration = Duration::from_millis(500);
-/// Groups of one commit, so that none waits for ever while more come.
-const GROUPS_A_COMMIT: usize = 4096;

@@ -1,10 +1,13 @@
 //! The state of sessions on disk: read when the server starts, then written by one thread.
 //!
-//! What lies under which key is the crate `ledger`'s, where it lies the crate `store`'s; `journal.rs` is the thread that writes.
+//! What lies under which key is the crate `ledger`'s, where it lies the crate `store`'s; `writer.rs` is the
+//! thread that writes, and `flight.rs` the one that makes durable what was written.
 
+mod flight;
 mod journal;
 mod reader;
 mod stall;
+mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -80,7 +83,8 @@ impl State {
 
 /// Makes the changes durable. They stay if that fails, to be committed again.
 fn commit(log: &mut StateLog, changes: &mut Changes) -> Result<(), store::StoreError> {
-    let committed = log.commit(changes.removed_prefixes(), changes.entries());
+    let folded = changes.fold();
+    let committed = log.commit(folded.removed_prefixes(), folded.entries());
     match committed {
         Ok(()) => changes.clear(),
         Err(_) => changes.are_perhaps_there(),

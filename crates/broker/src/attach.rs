@@ -133,7 +133,7 @@ impl Engine {
         &self,
         proof: &Authenticated,
         connect: &Connect,
-        client_id: &str,
+        client_id: &Arc<str>,
         now: Timestamp,
     ) -> Result<Rights, AttachRefused> {
         let lapsed = |lapse| AttachRefused {
@@ -144,7 +144,7 @@ impl Engine {
         let rights = self
             .shard
             .policy
-            .rights(proof.user_id(), client_id)
+            .rights(proof.user_id(), Arc::clone(client_id))
             .ok_or_else(|| lapsed(Lapse::UserRemoved))?;
         if connect.properties.authentication_method.is_some() {
             let why = AttachRefusal::AuthenticationMethod;

@@ -100,6 +100,12 @@ impl Inbound {
         self.unreleased.remove(packet_id)
     }
 
+    /// Gives back the memory that nothing is in. The next exchange takes it anew.
+    pub fn give_back(&mut self) {
+        self.unreleased.give_back();
+        self.open.give_back();
+    }
+
     /// The QoS 2 identifiers not yet released, in order.
     pub fn unreleased(&self) -> impl Iterator<Item = PacketId> + use<> {
         let mut ids: Vec<_> = self.unreleased.ids().collect();

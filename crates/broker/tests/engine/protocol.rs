@@ -139,6 +139,31 @@ fn a_ping_is_answered() {
     }
 }
 
+/// A ping makes room of what messages have left behind; what is under way is none of that.
+#[test]
+fn a_ping_in_the_middle_of_exchanges_loses_none_of_them() {
+    let mut world = World::open(1);
+    let ann = world.connect("ann", "c1", V311);
+    let bob = world.connect("bob", "c2", V311);
+    world.subscribe(ann, "a", Q2);
+    world.set_acks(ann, false);
+    world.set_acks(bob, false);
+    world.publish(bob, "a", Q1, "1");
+    // QoS 2, identifier 9, and nothing released yet.
+    world.send_bytes(bob, b"\x34\x06\0\x01a\0\x092");
+    for client in [ann, bob] {
+        world.send(client, &Packet::PingReq);
+    }
+    assert_eq!(world.messages(ann), ["a q1: 1", "a q2: 2"]);
+    assert_eq!(world.view("c1").unwrap().in_flight, 2);
+    world.send_bytes(bob, b"\x3c\x06\0\x01a\0\x092");
+    assert_eq!(world.messages(ann), [""; 0], "it was published before");
+    world.send_bytes(bob, b"\x62\x02\0\x09");
+    world.send_bytes(bob, b"\x34\x06\0\x01a\0\x093");
+    world.publish(bob, "a", Q0, "4");
+    assert_eq!(world.messages(ann), ["a q2: 3", "a q0: 4"]);
+}
+
 // Shows 3.1.1: [MQTT-3.1.2-24]; 5.0: [MQTT-3.1.2-22], [MQTT-3.2.2-22].
 #[test]
 fn silence_for_one_and_a_half_times_the_keep_alive_ends_the_connection() {

@@ -121,7 +121,10 @@ impl Engine {
         let (clean_start, version) = (attach.connect.clean_start, attach.connect.version);
         let opening = Opening { proof, rights, client, clean_start, version };
         let (place, session_present) = self.open_session(former, opening, now);
-        let place = place.ok_or_else(|| refused_by_limit("sessions_max"))?;
+        let Some(place) = place else {
+            self.shard.hub.leave_connection();
+            return Err(refused_by_limit("sessions_max"));
+        };
         self.shard.note_judged(place);
         let connack = ConnAck { session_present, ..connack };
         let promised = Promised { connack, will };

@@ -261,6 +261,12 @@ impl Engine {
         self.shard.outbox(id).is_some_and(Outbox::is_held)
     }
 
+    /// Whether there are as many connections as there may be, in all shards.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.shard.hub.connections() >= self.shard.hub.limits().connections_max
+    }
+
     /// Whether records that this connection's packets made are not durable yet.
     #[must_use]
     pub fn awaits_commit(&self, id: ConnectionId) -> bool {

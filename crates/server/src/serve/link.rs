@@ -210,11 +210,14 @@ impl Link {
         After::Waits
     }
 
-    /// The engine has closed it: sees to its last bytes.
+    /// The engine has closed it: sees to its last bytes. It does not count as a connection any more, so when there are as many as
+    /// there may be it gets no time: whoever takes over its own one again and again would have many sockets.
     async fn close_gently(self: Rc<Self>, shard: Rc<Shard>) {
-        let said = tokio::time::timeout(shard.linger(), self.last_words(&shard)).await;
+        let is_full = shard.engine().is_full();
+        let linger = if is_full { Duration::ZERO } else { shard.linger() };
+        let said = tokio::time::timeout(linger, self.last_words(&shard)).await;
         let _leaving = shard.ended(&self, ConnectionLost::Failed);
-        if said.is_ok() && self.ending.get() == Ending::Flushed {
+        if said.is_ok() && self.ending.get() == Ending::Flushed && !is_full {
             self.leave(&shard).await;
         }
     }

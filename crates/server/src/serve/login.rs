@@ -219,12 +219,10 @@ async fn judge(
         return enhanced::method(name)
             .map_or(Err((ReasonCode::BadAuthenticationMethod, reason)), |method| match method {});
     }
-    // A full broker says so before it pays for a password hash.
+    // A broker without memory says so before it pays for a password hash. One that has all its connections cannot: this
+    // may be one of them that comes anew, and who asks whether it is has to prove who it is first.
     if front.hub.memory() == Memory::Full {
         return Err((ReasonCode::QuotaExceeded, "memory_bytes_max is reached".to_owned()));
-    }
-    if front.hub.connections() >= front.hub.limits().connections_max {
-        return Err((ReasonCode::QuotaExceeded, "connections_max is reached".to_owned()));
     }
     let identity = visitor.secured.as_ref().and_then(|secured| secured.identity.as_ref());
     let certificate = match identity {

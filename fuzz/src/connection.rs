@@ -39,6 +39,9 @@ fn receiver(mut input: Input<'_>) {
                 let is_full = open.len() >= usize::from(maximum) && !open.contains(&id);
                 let was_unreleased = unreleased.contains(&id);
                 match inbound.begin(qos, id) {
+                    Ok(Arrival::InUse) => {
+                        assert!(was_unreleased && qos == Qos::AtLeastOnce);
+                    }
                     Ok(arrival) => {
                         assert!(!is_full && (!was_unreleased || qos == Qos::ExactlyOnce));
                         assert_eq!(arrival == Arrival::Repeated, was_unreleased);
@@ -47,10 +50,9 @@ fn receiver(mut input: Input<'_>) {
                             unreleased.insert(id);
                         }
                     }
-                    Err(error) if error.reason == ReasonCode::ReceiveMaximumExceeded => {
-                        assert!(is_full);
+                    Err(error) => {
+                        assert!(is_full && error.reason == ReasonCode::ReceiveMaximumExceeded);
                     }
-                    Err(_) => assert!(was_unreleased && qos == Qos::AtLeastOnce),
                 }
             }
             2 => {

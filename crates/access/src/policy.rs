@@ -121,11 +121,11 @@ impl Policy {
     /// What the user may do by this policy when it uses this client id (an empty one where there is
     /// none, as in HTTP). `None` means the user is gone or disabled, and may do nothing.
     #[must_use]
-    pub fn rights(&self, user: UserId, client_id: &str) -> Option<Rights> {
+    pub fn rights(&self, user: UserId, client_id: impl Into<Arc<str>>) -> Option<Rights> {
         let user = self.users.get(&user).filter(|user| user.is_enabled())?;
         let roles =
             user.roles().iter().filter_map(|id| self.roles.get(id)).map(Arc::clone).collect();
-        Some(Rights::new(Arc::clone(user), roles, client_id))
+        Some(Rights::new(Arc::clone(user), roles, client_id.into()))
     }
 
     /// Whether a proof given earlier is still good.

@@ -23,14 +23,15 @@ pub struct Rights(Arc<Inner>);
 struct Inner {
     user: Arc<CompiledUser>,
     roles: Roles,
-    client_id: Box<str>,
+    /// Shared with whoever names the client by it.
+    client_id: Arc<str>,
 }
 
 pub(crate) type Roles = SmallVec<[Arc<CompiledRole>; 2]>;
 
 impl Rights {
-    pub(crate) fn new(user: Arc<CompiledUser>, roles: Roles, client_id: &str) -> Self {
-        Rights(Arc::new(Inner { user, roles, client_id: client_id.into() }))
+    pub(crate) fn new(user: Arc<CompiledUser>, roles: Roles, client_id: Arc<str>) -> Self {
+        Rights(Arc::new(Inner { user, roles, client_id }))
     }
 
     /// The user's id.

@@ -226,7 +226,7 @@ proptest! {
         client_id in any::<String>(), asked in questions(),
     ) {
         let of = |rules: &[&str]| {
-            Policy::compile([anna(&[], permissions(rules))], []).rights(ANNA, &client_id).unwrap()
+            Policy::compile([anna(&[], permissions(rules))], []).rights(ANNA, client_id.as_str()).unwrap()
         };
         let bound = of(&["allow readWrite a/${clientId}/#", "allow readWrite ${clientId}"]);
         let wild = of(&["allow readWrite a/+/#", "allow readWrite +"]);

@@ -121,7 +121,10 @@ impl Engine {
         let (clean_start, version) = (attach.connect.clean_start, attach.connect.version);
         let opening = Opening { proof, rights, client, clean_start, version };
         let (place, session_present) = self.open_session(former, opening, now);
-        let place = place.ok_or_else(|| refused_by_limit("sessions_max"))?;
+        let Some(place) = place else {
+            self.shard.hub.leave_connection();
+            return Err(refused_by_limit("sessions_max"));
+        };
         self.shard.note_judged(place);
         let connack = ConnAck { session_present, ..connack };
         let promised = Promised { connack, will };
@@ -133,7 +136,7 @@ impl Engine {
         &self,
         proof: &Authenticated,
         connect: &Connect,
-        client_id: &str,
+        client_id: &Arc<str>,
         now: Timestamp,
     ) -> Result<Rights, AttachRefused> {
         let lapsed = |lapse| AttachRefused {
@@ -144,7 +147,7 @@ impl Engine {
         let rights = self
             .shard
             .policy
-            .rights(proof.user_id(), client_id)
+            .rights(proof.user_id(), Arc::clone(client_id))
             .ok_or_else(|| lapsed(Lapse::UserRemoved))?;
         if connect.properties.authentication_method.is_some() {
             let why = AttachRefusal::AuthenticationMethod;

@@ -159,7 +159,8 @@ impl PermitCache {
         }
     }
 
-    fn clear(&mut self) {
+    /// Forgets all, and the memory for it.
+    pub(crate) fn clear(&mut self) {
         self.entries = Vec::new();
         self.by_topic = HashTable::new();
     }

@@ -261,6 +261,12 @@ impl Engine {
         self.shard.outbox(id).is_some_and(Outbox::is_held)
     }
 
+    /// Whether there are as many connections as there may be, in all shards.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.shard.hub.connections() >= self.shard.hub.limits().connections_max
+    }
+
     /// Whether records that this connection's packets made are not durable yet.
     #[must_use]
     pub fn awaits_commit(&self, id: ConnectionId) -> bool {
@@ -393,7 +399,7 @@ impl Engine {
             Packet::PubComp(ack) => self.receive_pubcomp(id, ack.packet_id, now),
             Packet::Subscribe(subscribe) => self.receive_subscribe(id, subscribe, now),
             Packet::Unsubscribe(unsubscribe) => self.receive_unsubscribe(id, &unsubscribe),
-            Packet::PingReq => self.shard.reply(id, &Packet::PingResp),
+            Packet::PingReq => self.receive_pingreq(id),
             Packet::Disconnect(disconnect) => self.receive_disconnect(id, &disconnect, now),
             // PUBLISH is taken before, `check_from_client` has refused the others; were one to come here, it ends.
             Packet::Publish(_)
@@ -411,6 +417,14 @@ impl Engine {
                 );
             }
         }
+    }
+
+    /// Only who has nothing else to say says that it is there: what it has needed for its messages others may need now.
+    fn receive_pingreq(&mut self, id: ConnectionId) {
+        if let Some(session) = self.shard.sessions.online_mut(id) {
+            session.give_back();
+        }
+        self.shard.reply(id, &Packet::PingResp);
     }
 
     fn check_keep_alive(&mut self, id: ConnectionId, now: Timestamp) {

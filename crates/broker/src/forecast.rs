@@ -167,11 +167,13 @@ impl Engine {
         now: Timestamp,
     ) -> usize {
         let Some(published) = self.shard.publishers.of(key) else { return 1 };
-        let Some(rights) = self.shard.policy.rights(key.user, &key.client_id) else { return 1 };
+        let Some(rights) = self.shard.policy.rights(key.user, Arc::clone(&key.client_id)) else {
+            return 1;
+        };
         if rights.are_current_in(&forecast.next) {
             return 1;
         }
-        let next = forecast.next.rights(key.user, &key.client_id);
+        let next = forecast.next.rights(key.user, Arc::clone(&key.client_id));
         let lost = lost_publishes(published, &rights, next.as_ref(), now);
         let is_complete = published.incomplete_at.is_none_or(|at| !is_of_last_day(at, now));
         if !lost.is_empty() || !is_complete {
@@ -208,7 +210,7 @@ impl ClientLoss {
 /// What [`Engine::policy_changed`] would take from the session; `None` if nothing.
 fn foresee(session: &Session, next: &Policy) -> Option<SessionLoss> {
     let key = &session.identity.key;
-    let rights = next.rights(key.user, &key.client_id);
+    let rights = next.rights(key.user, Arc::clone(&key.client_id));
     let is_connected = session.connection.is_some();
     let standing = session.proof.as_ref().map_or(Ok(()), |proof| next.standing(proof));
     let connection = standing.err().filter(|_| is_connected);

@@ -1,5 +1,7 @@
 //! The publish gate and the deliver gate: every path to a message leads through one of these.
 
+use std::sync::Arc;
+
 use access::{Denial, Policy, PublishPermit, Rights, SubscribePermit};
 use topic::{SubscriptionFilter, TopicName};
 
@@ -18,7 +20,7 @@ pub(crate) fn retained_writer(policy: &Policy, message: &Message) -> Result<(), 
         return Ok(());
     }
     let writer = message.writer();
-    let rights = policy.rights(writer.user, &writer.client_id).ok_or_else(gone)?;
+    let rights = policy.rights(writer.user, Arc::clone(&writer.client_id)).ok_or_else(gone)?;
     rights.permit_resolved(message.topic()).map(|_| ())
 }
 
@@ -41,7 +43,7 @@ pub(crate) fn delivery_to(
     key: &SessionKey,
     topic: &TopicName,
 ) -> Result<(), Denial> {
-    let rights = policy.rights(key.user, &key.client_id).ok_or_else(gone)?;
+    let rights = policy.rights(key.user, Arc::clone(&key.client_id)).ok_or_else(gone)?;
     delivery(&rights, topic)
 }
 

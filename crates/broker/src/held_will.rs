@@ -10,7 +10,11 @@ use crate::hub::Hub;
 
 /// Gives its room back when it is gone, whatever became of it.
 #[derive(Debug)]
-pub(crate) struct HeldWill {
+pub(crate) struct HeldWill(Box<Held>);
+
+/// In a box, as most sessions have none.
+#[derive(Debug)]
+struct Held {
     will: Arc<Will>,
     user: UserId,
     hub: Arc<Hub>,
@@ -44,12 +48,12 @@ impl HeldWill {
     /// A will that was confirmed before a restart: it counts, and is kept.
     pub(crate) fn restored(will: Arc<Will>, user: UserId, hub: &Arc<Hub>) -> HeldWill {
         hub.enter_will(user, bytes(&will));
-        HeldWill { will, user, hub: Arc::clone(hub) }
+        HeldWill(Box::new(Held { will, user, hub: Arc::clone(hub) }))
     }
 
     /// The will, to be recorded.
     pub(crate) fn share(&self) -> Arc<Will> {
-        Arc::clone(&self.will)
+        Arc::clone(&self.0.will)
     }
 }
 
@@ -57,13 +61,14 @@ impl Deref for HeldWill {
     type Target = Will;
 
     fn deref(&self) -> &Will {
-        &self.will
+        &self.0.will
     }
 }
 
 impl Drop for HeldWill {
     fn drop(&mut self) {
-        self.hub.leave_will(self.user, bytes(&self.will));
+        let Held { will, user, hub } = &*self.0;
+        hub.leave_will(*user, bytes(will));
     }
 }
 

@@ -7,7 +7,8 @@ use crate::response_information::ResponseInformation;
 /// What the engine may hold and for how long. One value for all shards of a broker.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Live connections of the whole broker. Full: CONNECT is refused with 0x97 (3.1.1: 3).
+    /// Live connections of the whole broker. Full: CONNECT is refused with 0x97 (3.1.1: 3), unless it takes over a
+    /// live connection of the same user and client id.
     pub connections_max: usize,
     /// Sessions of the whole broker, online and offline. Full: CONNECT is refused with 0x97 (3.1.1: 3).
     pub sessions_max: usize,

@@ -60,9 +60,13 @@ impl Engine {
                 return self.end_by_protocol(id, error.reason, error.detail, now);
             }
             Judged::Denied(topic, denial) => {
-                return self.refuse_publish(id, publish, is_first, (&topic, denial), now);
+                let is_new = arrival != Arrival::Repeated;
+                return self.refuse_publish(id, publish, is_new, (&topic, denial), now);
             }
         };
+        if arrival == Arrival::InUse {
+            return self.refuse_identifier(id, publish);
+        }
         if is_first && self.shard.has_wrong_format(publish) {
             return self.refuse_format(id, publish, now);
         }
@@ -204,6 +208,9 @@ impl Engine {
             return (Arrival::First, denied("", Denial::Gone));
         };
         let arrival = match session.begin_inbound(publish, round, limits) {
+            Ok(Arrival::InUse) if !session.version.is_v5() => {
+                return (Arrival::InUse, Judged::Broken(IDENTIFIER_IN_USE));
+            }
             Ok(arrival) => arrival,
             Err(error) => return (Arrival::First, Judged::Broken(error)),
         };
@@ -250,12 +257,20 @@ impl Engine {
         }
     }
 
+    /// [MQTT-2.2.1-3] A QoS 1 message with the identifier of one of QoS 2 that is not released. Nothing has become of it,
+    /// and its sender may send it again with another identifier; the exchange of the other one goes on.
+    fn refuse_identifier(&mut self, id: ConnectionId, publish: &Publish<'_>) {
+        let Some(packet_id) = publish.packet_id else { return };
+        let ack = Ack::new(packet_id, ReasonCode::PacketIdentifierInUse);
+        self.acknowledge_publish(id, publish.qos, ack);
+    }
+
     /// Not routed; MQTT 5 is told, 3.1.1 cannot be.
     fn refuse_publish(
         &mut self,
         id: ConnectionId,
         publish: &Publish<'_>,
-        is_first: bool,
+        is_new: bool,
         (topic, denial): (&str, Denial),
         now: Timestamp,
     ) {
@@ -281,7 +296,7 @@ impl Engine {
         }
         let Some(packet_id) = publish.packet_id else { return };
         // A repeated QoS 2 message was accepted before: its exchange goes on to its end.
-        let ack = if is_v5 && is_first {
+        let ack = if is_v5 && is_new {
             let properties = self.shard.refusal_properties(id, told.as_slice());
             Ack { packet_id, reason: code, properties }
         } else {
@@ -353,8 +368,7 @@ impl Session {
         let Some(packet_id) = publish.packet_id else { return Ok(Arrival::First) };
         if publish.qos == Qos::AtLeastOnce {
             // Its PUBACK is written before anything else is read.
-            self.inbound.pass(packet_id)?;
-            return Ok(Arrival::First);
+            return self.inbound.pass(packet_id);
         }
         let arrival = self.inbound.begin(publish.qos, packet_id)?;
         if arrival == Arrival::First && self.is_durable(limits) {
@@ -431,3 +445,9 @@ fn judge_topic(
 fn denied(topic: &str, denial: Denial) -> Judged {
     Judged::Denied(topic.into(), denial)
 }
+
+/// What ends the connection where a refused message cannot be told.
+const IDENTIFIER_IN_USE: ProtocolError = ProtocolError {
+    reason: ReasonCode::ProtocolError,
+    detail: "packet identifier belongs to a QoS 2 message",
+};

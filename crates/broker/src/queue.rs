@@ -195,6 +195,13 @@ impl Queue {
         Some(delivery)
     }
 
+    /// Gives back the memory that an empty head has kept.
+    pub(crate) fn give_back(&mut self) {
+        if self.head.is_empty() {
+            self.head = VecDeque::new();
+        }
+    }
+
     /// Keeps what `keep` wants of what is in memory; returns the rest.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
         let mut dropped = Vec::new();

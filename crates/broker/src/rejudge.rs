@@ -83,7 +83,7 @@ impl Shard {
         let Shard { sessions, round, policy, .. } = &mut *self;
         let Some(session) = sessions.get_mut(place) else { return };
         let key = &session.identity.key;
-        session.rights = policy.rights(key.user, &key.client_id);
+        session.rights = policy.rights(key.user, Arc::clone(&key.client_id));
         if let Some(refused) = session.connection.as_mut().and_then(|it| it.refused.as_mut()) {
             refused.close(&session.client, round);
         }

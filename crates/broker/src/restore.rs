@@ -287,7 +287,7 @@ impl Engine {
             return self.shard.round.persist(Record::SessionRemove(key));
         }
         let client = Arc::new(ClientName { user_name, ..ClientName::clone(&header.client) });
-        let rights = self.shard.policy.rights(key.user, &key.client_id);
+        let rights = self.shard.policy.rights(key.user, Arc::clone(&key.client_id));
         let next_sequence = image.last_sequence();
         let outbound = image.outbound();
         let offline_since = header.offline_since.unwrap_or(now);

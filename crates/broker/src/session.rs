@@ -62,6 +62,16 @@ impl Session {
         limits.persistence == Persistence::On && (self.expiry_s > 0 || self.queue.is_spilled())
     }
 
+    /// Gives back the memory that messages have left behind. What was kept for the next one is taken anew by it.
+    pub(crate) fn give_back(&mut self) {
+        self.outbound.give_back();
+        self.inbound.give_back();
+        self.queue.give_back();
+        if let Some(connection) = self.connection.as_deref_mut() {
+            connection.permits.clear();
+        }
+    }
+
     pub(crate) fn view(&self) -> ClientView {
         ClientView {
             user: self.client.user,
@@ -111,12 +121,10 @@ mod tests {
 
     #[test]
     fn an_idle_connection_takes_little_memory() {
-        let parts = [
-            size_of::<Session>(),
-            size_of::<Connection>(),
-            size_of::<SessionIdentity>(),
-            size_of::<ClientName>(),
-        ];
-        assert!(parts.iter().sum::<usize>() <= 1_024, "{parts:?}");
+        // An allocation takes 8 bytes more, in steps of 16. The last two are counted, which takes 16.
+        assert!(size_of::<Session>() <= 424, "{}", size_of::<Session>());
+        assert!(size_of::<Connection>() <= 376, "{}", size_of::<Connection>());
+        assert!(size_of::<SessionIdentity>() <= 56, "{}", size_of::<SessionIdentity>());
+        assert!(size_of::<ClientName>() <= 112, "{}", size_of::<ClientName>());
     }
 }

@@ -1,7 +1,9 @@
 //! All sessions of one shard, by place and by name, and the outboxes of connections that are ending.
 
+use std::hash::BuildHasher;
+
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap, HashTable};
 use slab::Slab;
 
 use crate::connection::Connection;
@@ -12,7 +14,9 @@ use crate::session::Session;
 #[derive(Debug)]
 pub(crate) struct Sessions {
     slab: Slab<Box<Session>>,
-    by_key: HashMap<SessionKey, u32, FixedState>,
+    /// Slots by key: the keys are in the sessions.
+    by_key: HashTable<u32>,
+    hasher: FixedState,
     closing: HashMap<ConnectionId, Closing, FixedState>,
     shard: ShardId,
     serial: u32,
@@ -29,7 +33,8 @@ impl Sessions {
     pub(crate) fn new(shard: ShardId, seed: u64) -> Sessions {
         Sessions {
             slab: Slab::new(),
-            by_key: HashMap::with_hasher(FixedState::with_seed(seed)),
+            by_key: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
             closing: HashMap::with_hasher(FixedState::with_seed(seed)),
             shard,
             serial: 0,
@@ -46,15 +51,20 @@ impl Sessions {
         let slot = u32::try_from(entry.key()).ok()?;
         let place = SessionRef { shard: self.shard, slot, serial };
         let session = entry.insert(Box::new(make(place)));
-        self.by_key.insert(session.identity.key.clone(), slot);
+        let hash = self.hasher.hash_one(&session.identity.key);
+        let Sessions { slab, by_key, hasher, .. } = self;
+        by_key.insert_unique(hash, slot, |slot| {
+            key_of(slab, *slot).map_or(0, |key| hasher.hash_one(key))
+        });
         Some(place)
     }
 
     pub(crate) fn remove(&mut self, place: SessionRef) -> Option<Box<Session>> {
-        self.get(place)?;
-        let session = self.slab.try_remove(usize::try_from(place.slot).ok()?)?;
-        self.by_key.remove(&session.identity.key);
-        Some(session)
+        let hash = self.hasher.hash_one(&self.get(place)?.identity.key);
+        if let Ok(entry) = self.by_key.find_entry(hash, |slot| *slot == place.slot) {
+            entry.remove();
+        }
+        self.slab.try_remove(usize::try_from(place.slot).ok()?)
     }
 
     pub(crate) fn next_connection_id(&mut self, place: SessionRef) -> ConnectionId {
@@ -85,7 +95,8 @@ impl Sessions {
     }
 
     pub(crate) fn find(&self, key: &SessionKeyRef<'_>) -> Option<SessionRef> {
-        let slot = *self.by_key.get(key)?;
+        let is_it = |slot: &u32| key_of(&self.slab, *slot).is_some_and(|it| key.equivalent(it));
+        let slot = *self.by_key.find(self.hasher.hash_one(key), is_it)?;
         self.slab.get(usize::try_from(slot).ok()?).map(|session| session.identity.place)
     }
 
@@ -135,4 +146,8 @@ impl Sessions {
         self.serial = self.serial.wrapping_add(1);
         self.serial
     }
+}
+
+fn key_of(slab: &Slab<Box<Session>>, slot: u32) -> Option<&SessionKey> {
+    slab.get(usize::try_from(slot).ok()?).map(|session| &session.identity.key)
 }

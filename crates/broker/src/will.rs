@@ -48,7 +48,7 @@ impl Engine {
         }
         let key = &session.identity.key;
         // Judged by the newest policy, not by the rights the session had when it connected.
-        let permit = match self.shard.policy.rights(key.user, &key.client_id) {
+        let permit = match self.shard.policy.rights(key.user, Arc::clone(&key.client_id)) {
             Some(rights) => {
                 // It cannot wait, but it counts.
                 if let Some(bucket) =

@@ -10,21 +10,21 @@ use crate::PacketId;
 #[derive(Debug, Default)]
 pub(crate) struct IdMap {
     /// A power of two of them, or none. Upper half the identifier, lower half the number; 0 is free.
-    places: Vec<u32>,
-    length: usize,
+    places: Box<[u32]>,
+    length: u32,
 }
 
 impl IdMap {
     /// Puts a number in for an identifier. True if there was none before; otherwise it is replaced.
     pub(crate) fn insert(&mut self, packet_id: PacketId, number: u16) -> bool {
-        if self.length * 2 >= self.places.len() {
+        if self.len() * 2 >= self.places.len() {
             self.grow();
         }
         let entry = u32::from(packet_id.get()) << 16 | u32::from(number);
         let place = self.place(packet_id);
         let Some(held) = self.places.get_mut(place) else { return false };
         let is_new = std::mem::replace(held, entry) == FREE;
-        self.length += usize::from(is_new);
+        self.length += u32::from(is_new);
         is_new
     }
 
@@ -38,7 +38,7 @@ impl IdMap {
         self.length -= 1;
         if self.length == 0 {
             if self.places.len() > PLACES_KEPT {
-                self.places = Vec::new();
+                self.give_back();
             }
             return true;
         }
@@ -57,6 +57,13 @@ impl IdMap {
         true
     }
 
+    /// Gives back the memory that an empty map has kept.
+    pub(crate) fn give_back(&mut self) {
+        if self.length == 0 {
+            self.places = Box::default();
+        }
+    }
+
     pub(crate) fn find(&self, packet_id: PacketId) -> Option<u16> {
         let entry = self.places.get(self.place(packet_id)).filter(|entry| **entry != FREE)?;
         u16::try_from(entry & 0xFFFF).ok()
@@ -67,7 +74,7 @@ impl IdMap {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.length
+        usize::try_from(self.length).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = PacketId> {
@@ -106,7 +113,7 @@ impl IdMap {
     }
 
     fn grow(&mut self) {
-        let places = vec![FREE; (self.places.len() * 4).max(PLACES_KEPT)];
+        let places = vec![FREE; (self.places.len() * 4).max(PLACES_KEPT)].into_boxed_slice();
         for entry in std::mem::replace(&mut self.places, places) {
             let id = u16::try_from(entry >> 16).ok().and_then(PacketId::new);
             if let Some(id) = id {
@@ -178,6 +185,12 @@ mod tests {
             assert!(map.remove(id(value)));
         }
         assert!(map.len() == 0 && map.places.len() <= PLACES_KEPT);
+        map.insert(id(1), 1);
+        map.give_back();
+        assert_eq!(map.find(id(1)), Some(1), "it is in use");
+        map.remove(id(1));
+        map.give_back();
+        assert_eq!(map.places.len(), 0);
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub enum Arrival {
     First,
     /// It was published before: only acknowledge it [MQTT-4.3.3-10].
     Repeated,
+    /// Its identifier is that of a QoS 2 message that is not released: it is another message all the same, and not to be
+    /// published. Since 5.0 it is acknowledged with 0x91, for client and server may not know the same of the session;
+    /// before, that cannot be told, and it ends the connection [MQTT-4.8.0-1].
+    InUse,
 }
 
 impl Inbound {
@@ -52,16 +56,17 @@ impl Inbound {
     /// A PUBLISH came in. QoS 0 is always first.
     ///
     /// # Errors
-    /// 0x93 above the receive maximum; 0x82 if the identifier of an unreleased QoS 2 message is
-    /// used for QoS 1.
+    /// 0x93 above the receive maximum.
     pub fn begin(&mut self, qos: Qos, packet_id: PacketId) -> Result<Arrival, ProtocolError> {
         if qos == Qos::AtMostOnce {
             return Ok(Arrival::First);
         }
         if qos == Qos::AtLeastOnce {
-            self.pass(packet_id)?;
-            self.open.insert(packet_id, 0);
-            return Ok(Arrival::First);
+            let arrival = self.pass(packet_id)?;
+            if arrival == Arrival::First {
+                self.open.insert(packet_id, 0);
+            }
+            return Ok(arrival);
         }
         self.check_quota(packet_id)?;
         self.open.insert(packet_id, 0);
@@ -74,11 +79,11 @@ impl Inbound {
     ///
     /// # Errors
     /// As [`Inbound::begin`].
-    pub fn pass(&self, packet_id: PacketId) -> Result<(), ProtocolError> {
+    pub fn pass(&self, packet_id: PacketId) -> Result<Arrival, ProtocolError> {
         if self.unreleased.contains(packet_id) {
-            return Err(ProtocolError::protocol("packet identifier belongs to a QoS 2 message"));
+            return Ok(Arrival::InUse);
         }
-        self.check_quota(packet_id)
+        self.check_quota(packet_id).map(|()| Arrival::First)
     }
 
     /// PUBACK was written: the exchange is over.
@@ -98,6 +103,12 @@ impl Inbound {
     pub fn release(&mut self, packet_id: PacketId) -> bool {
         self.open.remove(packet_id);
         self.unreleased.remove(packet_id)
+    }
+
+    /// Gives back the memory that nothing is in. The next exchange takes it anew.
+    pub fn give_back(&mut self) {
+        self.unreleased.give_back();
+        self.open.give_back();
     }
 
     /// The QoS 2 identifiers not yet released, in order.
@@ -231,13 +242,13 @@ mod tests {
     #[test]
     fn a_message_acknowledged_at_once_is_judged_like_one_acknowledged_later() {
         let mut inbound = Inbound::new(1);
-        assert_eq!(inbound.pass(id(1)), Ok(()));
+        assert_eq!(inbound.pass(id(1)), Ok(Arrival::First));
         check(&mut inbound, ExactlyOnce, 2, Ok(Arrival::First));
         let reason = |inbound: &Inbound, value| inbound.pass(id(value)).map_err(|it| it.reason);
-        assert_eq!(reason(&inbound, 2), Err(ReasonCode::ProtocolError));
+        assert_eq!(reason(&inbound, 2), Ok(Arrival::InUse));
         assert_eq!(reason(&inbound, 3), Err(ReasonCode::ReceiveMaximumExceeded));
         assert!(inbound.release(id(2)));
-        assert_eq!(reason(&inbound, 3), Ok(()));
+        assert_eq!(reason(&inbound, 3), Ok(Arrival::First));
         assert_eq!(inbound.open_count(), 0);
     }
 
@@ -245,6 +256,9 @@ mod tests {
     fn the_identifier_of_an_unreleased_message_cannot_be_used_for_qos_1() {
         let mut inbound = Inbound::new(10);
         check(&mut inbound, ExactlyOnce, 1, Ok(Arrival::First));
-        check(&mut inbound, AtLeastOnce, 1, Err(ReasonCode::ProtocolError));
+        check(&mut inbound, AtLeastOnce, 1, Ok(Arrival::InUse));
+        check(&mut inbound, ExactlyOnce, 1, Ok(Arrival::Repeated));
+        assert!(inbound.release(id(1)));
+        check(&mut inbound, AtLeastOnce, 1, Ok(Arrival::First));
     }
 }

@@ -281,6 +281,12 @@ impl<M> Outbound<M> {
         self.exchanges.len() == 0
     }
 
+    /// Gives back the memory that nothing is in. The next exchange takes it anew.
+    pub fn give_back(&mut self) {
+        self.exchanges.give_back();
+        self.slots.give_back();
+    }
+
     fn append(
         &mut self,
         packet_id: PacketId,

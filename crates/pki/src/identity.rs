@@ -33,7 +33,7 @@ pub(crate) struct Link {
     pub(crate) serial: Serial,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) not_after_s: u64,
-    pub(crate) description: String,
+    pub(crate) subject: String,
 }
 
 /// The certificate names nobody, or is not good (any more).
@@ -179,8 +179,13 @@ impl Link {
             serial: facts.serial.clone(),
             fingerprint: facts.fingerprint,
             not_after_s: facts.not_after_s,
-            description: refusal::describe(facts),
+            subject: facts.subject.clone(),
         }
+    }
+
+    /// How it is called in a log.
+    pub(crate) fn description(&self) -> String {
+        refusal::describe(&self.subject, &self.serial, &self.fingerprint)
     }
 }
 

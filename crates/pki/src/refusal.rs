@@ -7,7 +7,9 @@ use std::fmt;
 use rustls::{CertificateError, OtherError};
 
 use crate::certificate::Facts;
+use crate::fingerprint::Fingerprint;
 use crate::revocation::Revoked;
+use crate::serial::Serial;
 
 /// Why a client's handshake failed, or why its certificate is not good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +59,10 @@ impl Refusal {
     /// What webpki said of the chain that begins with this leaf.
     pub(crate) fn of_chain(error: &webpki::Error, leaf: Option<&Facts>) -> Self {
         let kind = kind_of(error, leaf);
-        let whose = leaf.map_or_else(|| "the certificate".to_owned(), describe);
+        let whose = leaf.map_or_else(
+            || "the certificate".to_owned(),
+            |facts| describe(&facts.subject, &facts.serial, &facts.fingerprint),
+        );
         let issuer = leaf.map_or("its issuer", |facts| facts.issuer.as_str());
         let detail = match kind {
             RefusalKind::UnknownIssuer => {
@@ -199,11 +204,8 @@ impl fmt::Display for Refusal {
 impl StdError for Refusal {}
 
 /// How a certificate is called in a log.
-pub(crate) fn describe(facts: &Facts) -> String {
-    format!(
-        "the certificate `{}` (serial {}, SHA-256 {})",
-        facts.subject, facts.serial, facts.fingerprint
-    )
+pub(crate) fn describe(subject: &str, serial: &Serial, fingerprint: &Fingerprint) -> String {
+    format!("the certificate `{subject}` (serial {serial}, SHA-256 {fingerprint})")
 }
 
 fn kind_of(error: &webpki::Error, leaf: Option<&Facts>) -> RefusalKind {

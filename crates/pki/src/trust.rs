@@ -195,7 +195,7 @@ impl Trust {
 
     fn check_revocation(&self, links: &[Link]) -> Result<(), Refusal> {
         links.iter().try_for_each(|link| match self.crls.find(link) {
-            Some(revoked) => Err(Refusal::revoked(&revoked, &link.description)),
+            Some(revoked) => Err(Refusal::revoked(&revoked, &link.description())),
             None => Ok(()),
         })
     }

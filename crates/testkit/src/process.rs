@@ -290,6 +290,13 @@ impl BrokerProcess {
         line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
     }
 
+    /// Files and sockets that the process has open.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.running.child.id()));
+        open.expect("the broker runs").count()
+    }
+
     /// The processor time that the process has used so far, in all its threads.
     #[must_use]
     pub fn processor_time(&self) -> Duration {

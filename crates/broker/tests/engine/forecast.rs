@@ -369,7 +369,7 @@ proptest! {
 fn could_publish(scene: &Scene, number: usize) -> BTreeSet<String> {
     let who = scene.clients[number].0;
     let policy = access::Policy::compile([user(NAMES[who], &texts_of(&scene.rules[who]))], []);
-    let rights = policy.rights(user(NAMES[who], &[]).id, &format!("c{number}")).unwrap();
+    let rights = policy.rights(user(NAMES[who], &[]).id, format!("c{number}")).unwrap();
     texts(TOPICS.iter().filter(|topic| rights.permit_publish(topic).is_ok()))
 }
 

@@ -139,6 +139,94 @@ fn a_ping_is_answered() {
     }
 }
 
+// Shows 5.0: [MQTT-2.2.1-3].
+#[test]
+fn a_qos_1_message_with_the_identifier_of_an_unreleased_one_is_refused_and_the_other_goes_on() {
+    for shards in [1, 2] {
+        let mut world = World::open(shards);
+        let ann = world.connect("ann", "c1", V5);
+        let bob = world.connect("bob", "c2", V5);
+        world.subscribe(ann, "#", Q2);
+        world.set_acks(bob, false);
+        // An alias that a refused message sets is set.
+        for bytes in [
+            b"\x34\x07\0\x01a\0\x09\0x".as_slice(),
+            b"\x32\x0a\0\x01b\0\x09\x03\x23\0\x01y",
+            b"\x3a\x0a\0\x01b\0\x09\x03\x23\0\x01y",
+            b"\x30\x07\0\0\x03\x23\0\x01z",
+        ] {
+            world.send_bytes(bob, bytes);
+        }
+        assert_eq!(world.messages(ann), ["a q2: x", "b q0: z"]);
+        let packets = world.packets(bob);
+        let refused = packets.iter().filter(|packet| {
+            matches!(packet, Packet::PubAck(ack) if ack.packet_id.get() == 9
+                && ack.reason == ReasonCode::PacketIdentifierInUse)
+        });
+        assert_eq!(refused.count(), 2, "{packets:?}");
+        world.send_bytes(bob, b"\x62\x02\0\x09");
+        let packets = world.packets(bob);
+        let Some(Packet::PubComp(done)) = packets.last() else { panic!("{packets:?}") };
+        assert_eq!(done.reason, ReasonCode::Success, "its exchange was there all the time");
+        world.send_bytes(bob, b"\x32\x07\0\x01a\0\x09\0w");
+        assert_eq!(world.messages(ann), ["a q1: w"], "it is free again");
+    }
+}
+
+// Shows 3.1.1: [MQTT-4.8.0-1].
+#[test]
+fn before_5_0_such_a_message_ends_the_connection() {
+    let mut world = World::open(1);
+    let ann = world.connect("ann", "c1", V311);
+    let bob = world.connect("bob", "c2", V311);
+    world.subscribe(ann, "#", Q2);
+    world.set_acks(bob, false);
+    world.send_bytes(bob, b"\x34\x06\0\x01a\0\x09x");
+    world.send_bytes(bob, b"\x32\x06\0\x01b\0\x09y");
+    assert!(!world.is_open(bob));
+    assert_eq!(world.messages(ann), ["a q2: x"]);
+}
+
+/// A message that may not be published is that in the first place.
+#[test]
+fn a_message_that_is_denied_and_has_a_used_identifier_is_told_that_it_is_denied() {
+    let mut world = World::new(1);
+    world.user("bob", &["allow write a"]);
+    let bob = world.connect("bob", "c2", V5);
+    world.set_acks(bob, false);
+    world.send_bytes(bob, b"\x34\x07\0\x01a\0\x09\0x");
+    world.send_bytes(bob, b"\x32\x07\0\x01b\0\x09\0y");
+    let packets = world.packets(bob);
+    let Some(Packet::PubAck(ack)) = packets.last() else { panic!("{packets:?}") };
+    assert_eq!(ack.reason, ReasonCode::NotAuthorized);
+    assert!(world.is_open(bob));
+}
+
+/// A ping makes room of what messages have left behind; what is under way is none of that.
+#[test]
+fn a_ping_in_the_middle_of_exchanges_loses_none_of_them() {
+    let mut world = World::open(1);
+    let ann = world.connect("ann", "c1", V311);
+    let bob = world.connect("bob", "c2", V311);
+    world.subscribe(ann, "a", Q2);
+    world.set_acks(ann, false);
+    world.set_acks(bob, false);
+    world.publish(bob, "a", Q1, "1");
+    // QoS 2, identifier 9, and nothing released yet.
+    world.send_bytes(bob, b"\x34\x06\0\x01a\0\x092");
+    for client in [ann, bob] {
+        world.send(client, &Packet::PingReq);
+    }
+    assert_eq!(world.messages(ann), ["a q1: 1", "a q2: 2"]);
+    assert_eq!(world.view("c1").unwrap().in_flight, 2);
+    world.send_bytes(bob, b"\x3c\x06\0\x01a\0\x092");
+    assert_eq!(world.messages(ann), [""; 0], "it was published before");
+    world.send_bytes(bob, b"\x62\x02\0\x09");
+    world.send_bytes(bob, b"\x34\x06\0\x01a\0\x093");
+    world.publish(bob, "a", Q0, "4");
+    assert_eq!(world.messages(ann), ["a q2: 3", "a q0: 4"]);
+}
+
 // Shows 3.1.1: [MQTT-3.1.2-24]; 5.0: [MQTT-3.1.2-22], [MQTT-3.2.2-22].
 #[test]
 fn silence_for_one_and_a_half_times_the_keep_alive_ends_the_connection() {

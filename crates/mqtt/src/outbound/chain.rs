@@ -13,7 +13,7 @@ pub(super) struct Chain<T> {
     last: Slot,
     /// The first of the slots without a value; they are linked by `next`.
     free: Slot,
-    length: usize,
+    length: u16,
 }
 
 #[derive(Debug)]
@@ -97,12 +97,19 @@ impl<T> Chain<T> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.length
+        usize::from(self.length)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         std::iter::successors(self.first(), |slot| self.after(*slot))
             .filter_map(|slot| self.get(slot))
+    }
+
+    /// Gives back the memory that an empty chain has kept.
+    pub(super) fn give_back(&mut self) {
+        if self.length == 0 {
+            self.links = Vec::new();
+        }
     }
 
     fn attach(&mut self, slot: Slot) {
@@ -199,6 +206,12 @@ mod tests {
             chain.remove(slot);
         }
         assert_eq!((chain.links.capacity(), chain.first()), (0, None));
+        let slot = chain.push(6).unwrap();
+        chain.give_back();
+        assert_eq!(chain.remove(slot), Some(6), "it is in use");
+        assert!(chain.links.capacity() > 0, "kept for the next value");
+        chain.give_back();
+        assert_eq!(chain.links.capacity(), 0);
         assert_eq!(chain.push(7), Some(0));
         assert_eq!(chain.iter().copied().collect::<Vec<_>>(), [7]);
     }

@@ -159,7 +159,7 @@ pub(super) static KEYS: &[Key] = &[
     bounded("limits", "shard_inbox_batches_max", COUNT, |c| Slot::Whole(&mut c.intake.shard_inbox_batches_max),
         "Batches that may wait for one shard. Full: the shards that fill it stop reading from their clients until it has fallen to half."),
     bounded("limits", "connections_max", COUNT, |c| Slot::Whole(&mut c.broker.connections_max),
-        "Live connections. Full: CONNECT is refused with 0x97 (3.1.1: 3)."),
+        "Live connections. Full: CONNECT is refused with 0x97 (3.1.1: 3), once its sender has proven who it is, unless it takes over a live connection of the same user and client id."),
     bounded("limits", "sessions_max", COUNT, |c| Slot::Whole(&mut c.broker.sessions_max),
         "Sessions, online and offline. Full: CONNECT is refused with 0x97 (3.1.1: 3)."),
     bounded("limits", "sessions_per_user_max", COUNT, |c| Slot::Whole(&mut c.broker.sessions_per_user_max),

@@ -13,7 +13,7 @@ use broker::{Attach, Census, ClientView, Counters, Forecast, Message, PolicyMove
 use pki::PeerIdentity;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::intake::Ticket;
+use super::intake::Seat;
 use super::transport::Detached;
 
 /// One thing for a shard to do.
@@ -51,7 +51,7 @@ pub(crate) struct Newcomer {
     /// What its CONNECT asked for.
     pub(crate) attach: Attach,
     /// Its place among the connections.
-    pub(crate) ticket: Ticket,
+    pub(crate) seat: Seat,
     /// The certificate that has proven it, or part of the proof.
     pub(crate) identity: Option<Box<PeerIdentity>>,
 }

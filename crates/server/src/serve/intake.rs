@@ -68,6 +68,12 @@ pub(crate) struct Ticket {
     connect_bytes: usize,
 }
 
+/// What a ticket is good for once its client is logged in, in less memory; dropping it leaves the place.
+pub(crate) struct Seat {
+    intake: Arc<Intake>,
+    source: Source,
+}
+
 /// Connections that are not logged in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pending {
@@ -99,6 +105,8 @@ enum Stage {
     Busy(u64),
     Pending,
     LoggedIn,
+    /// Its place is a seat's.
+    Seated,
 }
 
 impl Intake {
@@ -315,7 +323,7 @@ impl Ticket {
 
     /// The CONNECT is complete.
     pub(crate) fn spoke(&mut self) {
-        if self.stage != Stage::LoggedIn {
+        if self.is_pending() {
             self.intake.places.lock().spoke(self.number, self.source, self.stage);
             self.stage = Stage::Pending;
         }
@@ -328,8 +336,19 @@ impl Ticket {
         self.connect_bytes = 0;
     }
 
+    /// The same, where nothing else will become of it.
+    pub(crate) fn into_seat(mut self) -> Seat {
+        self.logged_in();
+        self.stage = Stage::Seated;
+        Seat { intake: Arc::clone(&self.intake), source: self.source }
+    }
+
+    fn is_pending(&self) -> bool {
+        !matches!(self.stage, Stage::LoggedIn | Stage::Seated)
+    }
+
     fn leave_pending(&self) {
-        if self.stage == Stage::LoggedIn {
+        if !self.is_pending() {
             return;
         }
         let mut places = self.intake.places.lock();
@@ -344,6 +363,14 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.leave_pending();
+        if self.stage != Stage::Seated {
+            self.intake.places.lock().leave_source(self.source);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
         self.intake.places.lock().leave_source(self.source);
     }
 }
@@ -446,8 +473,7 @@ mod tests {
     #[test]
     fn connections_of_one_source_are_counted_until_they_end() {
         let intake = intake(10, 10, 1);
-        let mut first = intake.enter(address("10.0.0.1")).unwrap();
-        first.logged_in();
+        let first = intake.enter(address("10.0.0.1")).unwrap().into_seat();
         assert!(intake.enter(address("10.0.0.1")).is_none());
         assert!(intake.enter(address("10.0.0.2")).is_some());
         drop(first);
@@ -515,9 +541,10 @@ mod tests {
                 ticket.spoke();
             }
             if stage == 2 {
-                ticket.logged_in();
+                drop(ticket.into_seat());
+            } else {
+                drop(ticket);
             }
-            drop(ticket);
             let places = intake.places.lock();
             assert_eq!((places.pending, places.silent.len(), places.busy.len()), (0, 0, 0));
             assert!(places.sources.is_empty());

@@ -180,7 +180,7 @@ async fn log_in(
         }
     };
     front.metrics.count(LOGIN, &visitor.listener, ACCEPTED);
-    let Visitor { address, listener, mut ticket, secured } = visitor;
+    let Visitor { address, listener, ticket, secured } = visitor;
     let (security, identity) = match secured {
         Some(Secured { security, identity }) => (Some(security), identity.and_then(Result::ok)),
         None => (None, None),
@@ -192,10 +192,10 @@ async fn log_in(
         tracing::warn!(%address, "a connection was lost: its runtime cannot let go of it");
         return;
     };
-    ticket.logged_in();
+    let seat = ticket.into_seat();
     let peer = Peer { address, listener, security };
     let attach = Attach { connect, assigned_client_id: assigned, peer };
-    let newcomer = Newcomer { detached, rest, authenticated, attach, ticket, identity };
+    let newcomer = Newcomer { detached, rest, authenticated, attach, seat, identity };
     if let Some(inbox) = front.inboxes.get(usize::from(shard.0)) {
         // A shard that takes nothing has stopped, and the process with it.
         drop(inbox.send(Order::Adopt(Box::new(newcomer))));
@@ -219,12 +219,10 @@ async fn judge(
         return enhanced::method(name)
             .map_or(Err((ReasonCode::BadAuthenticationMethod, reason)), |method| match method {});
     }
-    // A full broker says so before it pays for a password hash.
+    // A broker without memory says so before it pays for a password hash. One that has all its connections cannot: this
+    // may be one of them that comes anew, and who asks whether it is has to prove who it is first.
     if front.hub.memory() == Memory::Full {
         return Err((ReasonCode::QuotaExceeded, "memory_bytes_max is reached".to_owned()));
-    }
-    if front.hub.connections() >= front.hub.limits().connections_max {
-        return Err((ReasonCode::QuotaExceeded, "connections_max is reached".to_owned()));
     }
     let identity = visitor.secured.as_ref().and_then(|secured| secured.identity.as_ref());
     let certificate = match identity {

@@ -20,6 +20,7 @@ mod inbox;
 mod intake;
 mod limits;
 mod link;
+mod links;
 mod listener;
 mod logging;
 mod login;
@@ -40,6 +41,7 @@ mod start;
 mod state;
 mod system;
 mod transport;
+mod turns;
 mod upgrade;
 
 use std::io::Write;

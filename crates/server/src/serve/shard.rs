@@ -14,13 +14,14 @@ use broker::{
     Attach, AttachRefusal, AttachRefused, ClientView, ConnectionId, ConnectionLost, Effect, Engine,
     Forecast, PolicyMoved, Progress, Record, Report, ShardId,
 };
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use mqtt::{ReasonCode, Timestamp};
 use tokio::sync::{Notify, oneshot};
 
 use super::clock::{self, Stopwatch};
 use super::inbox::{Inbox, Newcomer, Order};
 use super::link::Link;
+use super::links::Links;
 use super::metrics::{CONNECTS_REFUSED, Metrics};
 use super::proven::{self, Proven};
 use super::remainder::{READ_BYTES_MAX, Remainder};
@@ -28,13 +29,15 @@ use super::report;
 use super::sources::Pulse;
 use super::state::Journal;
 use super::transport::Transport;
+use super::turns::{self, Turns};
 use super::{farewell, refusal};
 
 /// One shard, on its thread.
 pub(crate) struct Shard {
     id: ShardId,
     engine: RefCell<Engine>,
-    links: RefCell<HashMap<ConnectionId, Rc<Link>, foldhash::fast::RandomState>>,
+    links: RefCell<Links>,
+    turns: Arc<Turns>,
     /// Connections with output, each once a round.
     dirty: RefCell<Vec<ConnectionId>>,
     flush: Notify,
@@ -93,6 +96,7 @@ impl Shard {
             id,
             engine: RefCell::new(engine),
             links: RefCell::default(),
+            turns: Turns::new(),
             dirty: RefCell::default(),
             flush: Notify::new(),
             scratch: RefCell::new(vec![0; READ_BYTES_MAX * 2].into()),
@@ -118,7 +122,7 @@ impl Shard {
 
     /// Takes in a client that has proven who it is.
     fn adopt(self: &Rc<Self>, newcomer: Newcomer) {
-        let Newcomer { detached, rest, authenticated, attach, ticket, identity } = newcomer;
+        let Newcomer { detached, rest, authenticated, attach, seat, identity } = newcomer;
         let hearer = refusal::Hearer::of(&attach.connect);
         let name = report::Newcoming::new(&authenticated, &attach);
         let Ok(transport) = Transport::adopt(detached) else {
@@ -138,9 +142,10 @@ impl Shard {
                 if let Some(identity) = identity.as_deref() {
                     self.proven.insert(id, identity);
                 }
-                let link = Link::new(id, transport, Remainder::new(rest), ticket, identity);
-                self.links.borrow_mut().insert(id, Rc::clone(&link));
-                tokio::task::spawn_local(link.serve(Rc::clone(self)));
+                let (rest, turn) = (Remainder::new(rest), self.turns.of(id));
+                let link = Link::new(id, transport, rest, turn, seat, identity);
+                link.wake();
+                self.links.borrow_mut().insert(link);
             }
             Err(refused) => {
                 self.metrics.count_reason(CONNECTS_REFUSED, report::attach_refusal(&refused.why));
@@ -151,7 +156,7 @@ impl Shard {
                 let leaving = Rc::clone(&self.leaving);
                 tokio::task::spawn_local(async move {
                     farewell::say(transport, &last).await;
-                    drop((ticket, leaving));
+                    drop((seat, leaving));
                 });
             }
         }
@@ -173,7 +178,7 @@ impl Shard {
 
     /// A connection is gone for the engine. Until what is returned is dropped, it may still close its socket gently.
     pub(crate) fn ended(&self, link: &Link, lost: ConnectionLost) -> Rc<()> {
-        self.links.borrow_mut().remove(&link.id());
+        self.links.borrow_mut().remove(link.id());
         if link.identity().is_some() {
             self.proven.remove(link.id());
         }
@@ -185,8 +190,7 @@ impl Shard {
     /// Ends the connections among these whose certificates are not good any more.
     pub(crate) fn judge_again(&self, connections: &[ConnectionId]) {
         for id in connections {
-            let link = self.links.borrow().get(id).map(Rc::clone);
-            let Some(link) = link else { continue };
+            let Some(link) = self.link(*id) else { continue };
             let Some(identity) = link.identity() else { continue };
             if let Err(lapse) = self.proven.judge(identity) {
                 report::identity_lapsed(identity, &lapse);
@@ -194,6 +198,16 @@ impl Shard {
             }
         }
         self.end_round();
+    }
+
+    /// The link of this connection, if it is still there.
+    pub(crate) fn link(&self, id: ConnectionId) -> Option<Rc<Link>> {
+        self.links.borrow().get(id).map(Rc::clone)
+    }
+
+    /// Whose turn it is.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// Those that a certificate has proven.
@@ -308,11 +322,11 @@ impl Shard {
     }
 
     fn is_alone(&self) -> bool {
-        self.links.borrow().is_empty() && Rc::strong_count(&self.leaving) == 1
+        self.links.borrow().len() == 0 && Rc::strong_count(&self.leaving) == 1
     }
 
     fn with_link(&self, id: ConnectionId, act: impl FnOnce(&Link)) {
-        if let Some(link) = self.links.borrow().get(&id) {
+        if let Some(link) = self.links.borrow().get(id) {
             act(link);
         }
     }
@@ -423,8 +437,7 @@ impl Shard {
         self.carry_out();
         let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
         for id in &dirty {
-            let link = self.links.borrow().get(id).map(Rc::clone);
-            if link.is_some_and(|link| link.flush(self)) {
+            if self.link(*id).is_some_and(|link| link.flush(self)) {
                 self.has_output(*id);
             }
         }
@@ -453,6 +466,8 @@ pub(crate) async fn run(
     mut policy_changes: tokio::sync::watch::Receiver<u64>,
     stop_timeout: Duration,
 ) {
+    // It does as much as there is in one go: the runtime's budget is meant for tasks that serve one connection.
+    tokio::task::spawn_local(tokio::task::unconstrained(turns::give(Rc::clone(&shard))));
     tokio::task::spawn_local(flush(Rc::clone(&shard)));
     tokio::task::spawn_local(watch_time(Rc::clone(&shard)));
     tokio::task::spawn_local(watch_congestion(Rc::clone(&shard)));

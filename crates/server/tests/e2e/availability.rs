@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use testkit::{MqttClient, Packet, Property, Version, login, wire};
+use testkit::{MqttClient, Packet, Property, Version, eventually, login, wire};
 
-use crate::support::{PASSWORD, machine, setup};
+use crate::support::{PASSWORD, machine, refusal, setup};
 
 #[test]
 fn before_a_login_a_connection_has_little_time_and_little_room() {
@@ -176,4 +176,48 @@ fn what_a_client_sends_cannot_forge_a_line_of_the_log() {
         "{}",
         broker.stderr()
     );
+}
+
+#[test]
+fn at_the_limit_of_connections_a_client_may_come_anew_in_place_of_itself_and_nobody_else() {
+    const AGAIN: usize = 30;
+    let broker = setup().env("COUNTERSIGN_LIMITS_CONNECTIONS_MAX", "2").start();
+    for user in ["ann", "bob"] {
+        broker.add_user(user, PASSWORD, &[]);
+    }
+    for version in Version::BOTH {
+        let enter = |user, client_id| login(version, client_id).user(user, PASSWORD);
+        let full = refusal(version, 3, 0x97);
+        let is_full_for_others = || {
+            assert_eq!(enter("ann", "c").code(broker.mqtt()), full, "a third client");
+            assert_eq!(enter("bob", "a").code(broker.mqtt()), full, "her client id, not her");
+        };
+        let mut bystander = enter("ann", "b").connect(broker.mqtt());
+        // Neither reads nor closes, as one whose network is gone.
+        let mut half_dead = vec![enter("ann", "a").connect(broker.mqtt())];
+        is_full_for_others();
+        let wrong = login(version, "a").user("ann", "not-hers").code(broker.mqtt());
+        assert_eq!(wrong, refusal(version, 4, 0x86), "nobody learns who is here without a proof");
+        let before = broker.open_files();
+        for _ in 0..AGAIN {
+            half_dead.push(enter("ann", "a").connect(broker.mqtt()));
+        }
+        let begun = Instant::now();
+        is_full_for_others();
+        // At other times they have five seconds to close theirs.
+        eventually("the sockets of those before are closed", || broker.open_files() <= before + 2);
+        assert!(begun.elapsed() < Duration::from_secs(4), "after {:?}", begun.elapsed());
+        let mut last = half_dead.pop().unwrap();
+        last.ping();
+        bystander.ping();
+        for mut former in half_dead {
+            assert!(former.is_closed_within(Duration::from_secs(5)));
+        }
+        last.disconnect();
+        eventually("her place is free", || enter("bob", "a").code(broker.mqtt()) == 0);
+        bystander.disconnect();
+        eventually("all places are free", || {
+            broker.cli_json(&["client", "list"]).as_array().is_some_and(Vec::is_empty)
+        });
+    }
 }

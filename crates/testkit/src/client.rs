@@ -314,6 +314,11 @@ impl MqttClient {
         drop(self.socket.shutdown(Shutdown::Both));
     }
 
+    /// Sends nothing more, without a word; what the broker sends still arrives.
+    pub fn end_sending(&self) {
+        drop(self.socket.shutdown(Shutdown::Write));
+    }
+
     /// The next packet, whatever it is, or `None` when the broker closed or nothing came within `wait`.
     pub fn next_within(&mut self, wait: Duration) -> Option<Packet> {
         if let Some(packet) = self.set_aside.pop_front() {

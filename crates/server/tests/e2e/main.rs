@@ -24,6 +24,7 @@ mod durable;
 mod explain;
 mod faulty_disk;
 mod first_session;
+mod held;
 mod import;
 mod lifecycle;
 mod malformed;

@@ -49,6 +49,8 @@ pub(crate) struct PublishBatch {
     items: Vec<Item>,
     bytes: Vec<u8>,
     shared_bytes: usize,
+    /// Messages of QoS 1 and 2 that are copied.
+    copied: usize,
 }
 
 #[derive(Debug)]
@@ -116,6 +118,7 @@ impl PublishBatch {
             self.shared_bytes += message.size();
             ItemBody::Shared(Arc::clone(message))
         } else {
+            self.copied += usize::from(publication.qos > Qos::AtMostOnce);
             let start = self.bytes.len();
             self.bytes.extend_from_slice(publication.forwardable);
             let payload_start = self.bytes.len();
@@ -164,7 +167,8 @@ impl PublishBatch {
 
     /// What counts against the window between two shards.
     pub(crate) fn window_bytes(&self) -> usize {
-        self.bytes.len() + self.shared_bytes
+        // In a receiver's queue, a small one takes more than its bytes, and a place.
+        self.bytes.len() + self.shared_bytes + self.copied * Message::size_of(0, 0)
     }
 
     fn size(&self) -> usize {

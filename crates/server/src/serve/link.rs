@@ -323,10 +323,10 @@ impl Link {
         let read = ready!(transport.poll_read(context, room));
         match read {
             Ok(length) if length > 0 => Poll::Ready(Event::Received(length)),
-            // What it has sent before comes first.
-            _ if self.reading.get() == Reading::Paused => {
+            // What it has sent before comes first. It may be held back since just now.
+            _ if self.reading.get() == Reading::Paused || shard.engine().is_held_back(self.id) => {
                 self.reading.set(Reading::PausedAtEnd);
-                Poll::Pending
+                Poll::Ready(Event::Received(0))
             }
             Ok(_) => Poll::Ready(Event::Lost(ConnectionLost::ByPeer)),
             Err(_) => Poll::Ready(Event::Lost(ConnectionLost::Failed)),

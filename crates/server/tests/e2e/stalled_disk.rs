@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use testkit::wire::{self, Publish};
 use testkit::{BrokerProcess, MqttClient, Version, login};
@@ -32,6 +33,8 @@ struct Hang {
 
 impl Hang {
     fn begin(broker: &BrokerProcess) -> Self {
+        // The files are looked at with a group that comes a tenth of a second after the last look.
+        thread::sleep(Duration::from_millis(300));
         let directory = broker.data_dir().parent().unwrap();
         let version = broker.data_dir().join("state/version");
         let [real, pipe, other] = ["real", "pipe", "other"].map(|name| directory.join(name));

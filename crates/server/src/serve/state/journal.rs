@@ -255,14 +255,14 @@ impl Journal {
             // It ends when this comes.
             drop(groups.send(Message::End));
         }
-        for thread in self.threads.lock().drain(..) {
-            if !stall::join(thread, patience, || self.writing().answers) {
-                tracing::error!(
-                    bytes = self.waiting_bytes(),
-                    "the disk does not answer: the state of sessions is not written to the end; what is left was \
-                     confirmed to nobody"
-                );
-            }
+        let ends = |thread| stall::join(thread, patience, || self.writing().answers);
+        // One that waits for the disk is left behind, and so are those that wait for it.
+        if !self.threads.lock().drain(..).all(ends) {
+            tracing::error!(
+                bytes = self.waiting_bytes(),
+                "the disk does not answer: the state of sessions is not written to the end; what is left was confirmed to \
+                 nobody"
+            );
         }
     }
 }

@@ -76,7 +76,7 @@ impl Engine {
     pub fn may_hold(&self, id: ConnectionId, bytes: usize) -> bool {
         let hub = &self.shard.hub;
         let session = self.shard.sessions.online(id).map(|(session, _)| session);
-        session.is_some_and(|it| it.outbound.len() > 0)
+        session.is_some_and(|it| !it.outbound.is_empty())
             && bytes < hub.limits().held_input_bytes_max
             && hub.memory() == Memory::Ample
     }

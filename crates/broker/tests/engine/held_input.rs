@@ -32,7 +32,7 @@ fn burst(version: ProtocolVersion, topic: &str, qos: mqtt::Qos, count: u16) -> V
 
 fn numbers(world: &mut World, client: C) -> Vec<u16> {
     let messages = world.messages(client);
-    messages.iter().map(|it| it[it.len() - 5..].parse().unwrap()).collect()
+    messages.iter().map(|it| it.rsplit(' ').next().unwrap().parse().unwrap()).collect()
 }
 
 fn drops(world: &World) -> usize {

@@ -337,9 +337,12 @@ impl Shard {
         Some(way)
     }
 
-    /// The deliver gate, for a route that was made under another policy.
+    /// The deliver gate, for a route that was made under another policy: the subscription may have been withdrawn since.
     fn may_receive(&mut self, place: SessionRef, publication: &Publication<'_>) -> bool {
         let Some(session) = self.sessions.get(place) else { return false };
+        if !session.subscriptions.keys().any(|it| it.filter.matches(publication.topic)) {
+            return false;
+        }
         let is_allowed = session
             .rights
             .as_ref()

@@ -70,9 +70,7 @@ impl Connection {
 pub(crate) struct Pressure {
     pub(crate) waiters: Vec<(ShardId, ConnectionId)>,
     pub(crate) due: Timestamp,
-    /// Bytes that had been written to it when patience with it began, or began anew.
-    pub(crate) bytes_out: u64,
-    /// Since then something came from it while it was held back itself.
+    /// Since patience with it began, something came from it while it was held back itself.
     pub(crate) has_sent: bool,
     /// How often patience has begun anew.
     pub(crate) renewals: u8,

@@ -31,7 +31,6 @@ impl Connection {
             Box::new(Pressure {
                 waiters: Vec::new(),
                 due,
-                bytes_out: self.traffic.bytes_out,
                 has_sent: false,
                 renewals: 0,
                 is_given_up: false,
@@ -179,19 +178,17 @@ impl Shard {
         }
     }
 
-    /// Patience is over, and begins anew with a receiver that has read or sent something meanwhile. With others, and with
-    /// all some time, messages are dropped by rule from now on instead.
+    /// Patience is over, and begins anew with a receiver that is held back itself and has sent something meanwhile: its
+    /// acknowledgements may be behind that. With others, and with those some time, messages are dropped by rule from now on.
     pub(crate) fn give_up_pressure(&mut self, id: ConnectionId, now: Timestamp) {
         let Shard { sessions, timers, hub, .. } = self;
         let Some(session) = sessions.online_mut(id) else { return };
         let client = session.client.clone();
         let Some(connection) = session.connection.as_mut() else { return };
-        let bytes_out = connection.traffic.bytes_out;
         let Some(pressure) = connection.pressure.as_mut() else { return };
-        let is_alive = std::mem::take(&mut pressure.has_sent) || bytes_out > pressure.bytes_out;
-        if is_alive && pressure.renewals < RENEWALS_MAX && !pressure.waiters.is_empty() {
+        let has_sent = std::mem::take(&mut pressure.has_sent);
+        if has_sent && pressure.renewals < RENEWALS_MAX && !pressure.waiters.is_empty() {
             pressure.renewals += 1;
-            pressure.bytes_out = bytes_out;
             pressure.due = now.plus_ms(hub.limits().slow_consumer_patience_ms);
             return timers.arm(pressure.due, Timer::Pressure(id));
         }
@@ -254,7 +251,7 @@ pub(crate) fn count_dropped(session: &mut Session, round: &mut Round, rule: Drop
     }
 }
 
-/// How often patience with a receiver that is slow but alive begins anew until it has caught up.
+/// How often patience begins anew with a receiver that is held back itself, until it has caught up.
 const RENEWALS_MAX: u8 = 11;
 /// A publisher with fewer than these in succession is not worth a pause.
 const FUTILE_MESSAGES_MAX: u32 = 64;

@@ -154,23 +154,40 @@ fn nobody_is_read_on_who_owes_nothing_or_has_sent_too_much_or_when_memory_is_sho
     assert!(!may_hold(&world, client, 0));
 }
 
+fn patience_over(world: &World) -> usize {
+    let is_over =
+        |it: &&Report| matches!(it, Report::SlowConsumer { rule: DropRule::PatienceOver, .. });
+    world.reports.iter().filter(is_over).count()
+}
+
 #[test]
-fn patience_begins_anew_for_a_receiver_that_is_slow_but_alive_and_not_without_end() {
-    let (mut world, publisher, slow) = held();
-    let over = |world: &World| {
-        let is_over =
-            |it: &&Report| matches!(it, Report::SlowConsumer { rule: DropRule::PatienceOver, .. });
-        world.reports.iter().filter(is_over).count()
-    };
+fn patience_does_not_begin_anew_for_a_receiver_that_only_reads_slowly() {
+    let (mut world, _, slow) = held();
+    world.clients[slow].reads = true;
+    world.read_up_to(slow, 1);
+    world.clients[slow].reads = false;
+    assert_eq!(patience_over(&world), 0);
+    world.wait_s(5);
+    assert_eq!(patience_over(&world), 1);
+}
+
+#[test]
+fn patience_begins_anew_for_a_receiver_that_is_held_back_and_sends_but_not_without_end() {
+    let mut world = World::with(1, small());
+    world.user("ann", &["allow readWrite #"]);
+    let ann = world.connect("ann", "c1", V5);
+    world.subscribe(ann, "a", Q1);
+    world.set_acks(ann, false);
+    world.send_bytes(ann, &burst(V5, "a", Q1, 200));
     for period in 0..12 {
-        assert!(world.clients[publisher].is_paused, "{period}");
-        assert_eq!(over(&world), 0, "{period}");
-        // A byte at a time.
-        world.clients[slow].reads = true;
-        world.read_up_to(slow, 1);
-        world.clients[slow].reads = false;
+        assert!(world.clients[ann].is_paused, "{period}");
+        assert_eq!(patience_over(&world), 0, "{period}");
+        // A part of a packet, which waits like all before it.
+        let (id, now) = (world.clients[ann].id, world.now);
+        let mut input = HeldInput::new(Vec::new());
+        input.extend(&[0x30]);
+        world.engines[0].receive_held(id, &mut input, now);
         world.wait_s(5);
     }
-    assert_eq!(over(&world), 1);
-    assert!(!world.clients[publisher].is_paused);
+    assert_eq!(patience_over(&world), 1);
 }

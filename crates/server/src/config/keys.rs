@@ -219,7 +219,7 @@ pub(super) static KEYS: &[Key] = &[
     bounded("limits", "route_cache_targets_max", COUNT_OR_ZERO, |c| Slot::Whole(&mut c.broker.route_cache_targets_max),
         "Receivers in all routes that one shard remembers. Full: all are forgotten."),
     bounded("limits", "slow_consumer_patience_ms", (0, 3_600_000), |c| Slot::Whole(&mut c.broker.slow_consumer_patience_ms),
-        "Milliseconds a publisher is held back for one receiver that does not read; up to twelve times that for one that reads slowly. Then messages for that one are dropped."),
+        "Milliseconds a publisher is held back for one receiver that does not read; up to twelve times that for one that is held back itself and goes on sending. Then messages for that one are dropped."),
     bounded("limits", "slow_consumer_pause_ms", (0, 60_000), |c| Slot::Whole(&mut c.broker.slow_consumer_pause_ms),
         "Milliseconds, in steps of 50, a publisher is not read after 64 messages in succession that had no other receivers than such as are not waited for any more, and are served by its own shard. 0: it is read."),
     bounded("limits", "close_linger_ms", (1, 3_600_000), |c| Slot::Whole(&mut c.broker.close_linger_ms),

@@ -48,6 +48,8 @@ struct SessionImage {
     head_bytes: usize,
     /// The last place among what is in flight.
     in_flight_last: u64,
+    /// The last place that no new message may get.
+    reserved: u64,
     /// With the place among what the session sends.
     in_flight: BTreeMap<PacketId, (u64, Stage)>,
     received: BTreeSet<PacketId>,
@@ -140,6 +142,12 @@ impl Image {
     /// Takes in that there is such a message on disk, with a content of this [`Message::size`].
     pub fn take_behind(&mut self, key: SessionKey, sequence: u64, size: usize) {
         self.session(key).behind.push_back(sequence, size);
+    }
+
+    /// Takes in that no new message of this session may get this place, or one before it.
+    pub fn reserve(&mut self, key: SessionKey, sequence: u64) {
+        let session = self.session(key);
+        session.reserved = session.reserved.max(sequence);
     }
 
     /// Gives the messages that were on their way between shards to the sessions they were for. The
@@ -239,7 +247,7 @@ impl SessionImage {
     fn last_sequence(&self) -> u64 {
         let queued = self.queued.last_key_value().map(|(sequence, _)| *sequence);
         let sent = self.in_flight.values().map(|(sequence, _)| *sequence).max();
-        queued.max(sent).max(self.behind.last()).unwrap_or(0)
+        queued.max(sent).max(self.behind.last()).unwrap_or(0).max(self.reserved)
     }
 
     /// What waits for an acknowledgement, and what is to be sent first.

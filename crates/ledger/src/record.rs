@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use access::{AuthMethod, ProvenMethods, UserId, UserName};
-use broker::{
-    ClientName, Hub, Message, Peer, Record, SessionKey, ShardId, StoredDelivery, StoredMessage, Way,
-};
+use broker::{ClientName, Hub, Peer, Record, SessionKey, ShardId, StoredDelivery, Way};
 use mqtt::{
     PacketId, ProtocolVersion, Qos, RetainHandling, SubscribeOptions, Timestamp, Will,
     WillProperties,
@@ -15,6 +13,7 @@ use uuid::Uuid;
 
 use crate::bytes::{Input, Output};
 use crate::changes::{Act, Changes};
+use crate::messages::{put_delivery, put_message, put_message_head, read_delivery, read_message};
 
 /// Notes what a record changes. What is retained is asked of the hub: shards may report changes of one topic in another order
 /// than they made them.
@@ -29,7 +28,7 @@ pub fn put(record: &Record, hub: &Hub, changes: &mut Changes) {
             remove(changes, |out| put_subscription_key(key, filter, out));
         }
         Record::MessageRemove { key, sequence } => {
-            remove(changes, |out| put_message_key(key, *sequence, out));
+            changes.note(Act::RemoveMessage, |out| put_message_key(key, *sequence, out), |_| ());
         }
         Record::InflightRemove { key, packet_id } => {
             remove(changes, |out| put_exchange_key(key, IN_FLIGHT, *packet_id, out));
@@ -46,8 +45,15 @@ pub fn put(record: &Record, hub: &Hub, changes: &mut Changes) {
             |out| put_part_key(key, HEADER, out),
             |out| put_header(record, out.byte(SESSION_VERSION)),
         ),
+        Record::QueuedPut { key, sequence, delivery } => changes.note_message(
+            |out| put_message_key(key, *sequence, out),
+            |out| {
+                put_delivery(delivery, out.byte(VERSION));
+                put_message_head(&delivery.message, out);
+            },
+            delivery.message.payload(),
+        ),
         Record::SubscriptionPut { .. }
-        | Record::QueuedPut { .. }
         | Record::InflightPut { .. }
         | Record::InflightReleased { .. }
         | Record::ReceivedPut { .. }
@@ -68,7 +74,6 @@ fn put_value(record: &Record, changes: &mut Changes) {
     };
     let put_key = |out: &mut Output<'_>| match record {
         Record::SubscriptionPut { key, filter, .. } => put_subscription_key(key, filter, out),
-        Record::QueuedPut { key, sequence, .. } => put_message_key(key, *sequence, out),
         Record::InflightPut { key, packet_id, .. }
         | Record::InflightReleased { key, packet_id, .. } => {
             put_exchange_key(key, IN_FLIGHT, *packet_id, out);
@@ -83,10 +88,6 @@ fn put_value(record: &Record, changes: &mut Changes) {
         match record {
             Record::SubscriptionPut { options, identifier, .. } => {
                 out.byte(options_byte(*options)).optional(identifier.map(u64::from));
-            }
-            Record::QueuedPut { delivery, .. } => {
-                put_delivery(delivery, out);
-                put_message(&delivery.message, out);
             }
             Record::InflightPut { sequence, qos, .. } => {
                 out.byte(qos.bits()).u64(*sequence);
@@ -148,23 +149,6 @@ fn put_retained(topic: &TopicName, hub: &Hub, changes: &mut Changes) {
     }
 }
 
-fn put_delivery(delivery: &StoredDelivery, out: &mut Output<'_>) {
-    let identifiers = delivery.identifiers.as_deref().unwrap_or_default();
-    out.byte(delivery.qos.bits()).byte(u8::from(delivery.retain));
-    out.u32(u32::try_from(identifiers.len()).unwrap_or(u32::MAX));
-    for identifier in identifiers {
-        out.u32(*identifier);
-    }
-}
-
-fn put_message(message: &Message, out: &mut Output<'_>) {
-    out.byte(message.qos().bits()).byte(u8::from(message.retain()));
-    out.optional(message.expires_at().map(|at| at.0));
-    put_name(message.writer(), out);
-    out.bytes(message.topic().as_str().as_bytes()).bytes(message.forwardable());
-    out.bytes(message.payload());
-}
-
 fn put_will(will: &Will, out: &mut Output<'_>) {
     let WillProperties { delay_s, message_expiry_interval_s, forwardable } = &will.properties;
     out.byte(will.qos.bits()).byte(u8::from(will.retain)).u32(*delay_s);
@@ -172,7 +156,7 @@ fn put_will(will: &Will, out: &mut Output<'_>) {
     out.bytes(will.topic.as_str().as_bytes()).bytes(forwardable).bytes(&will.payload);
 }
 
-fn put_name(key: &SessionKey, out: &mut Output<'_>) {
+pub(crate) fn put_name(key: &SessionKey, out: &mut Output<'_>) {
     out.raw(key.user.0.as_bytes()).bytes(key.client_id.as_bytes());
 }
 
@@ -190,17 +174,9 @@ fn put_subscription_key(key: &SessionKey, filter: &SubscriptionFilter, out: &mut
     out.raw(filter.to_string().as_bytes());
 }
 
-fn put_message_key(key: &SessionKey, sequence: u64, out: &mut Output<'_>) {
+pub(crate) fn put_message_key(key: &SessionKey, sequence: u64, out: &mut Output<'_>) {
     put_part_key(key, MESSAGE, out);
     out.u64(sequence);
-}
-
-/// The key of a message of this session.
-#[must_use]
-pub fn message_key(key: &SessionKey, sequence: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_message_key(key, sequence, &mut Output(&mut out));
-    out
 }
 
 fn put_exchange_key(key: &SessionKey, part: u8, packet_id: PacketId, out: &mut Output<'_>) {
@@ -212,41 +188,8 @@ fn put_way(way: Way, out: &mut Output<'_>) {
     out.byte(FORWARD).u16(way.from.0).u16(way.to.0).u64(way.number);
 }
 
-/// Whose message this is the key of, and its place; `None` if it is no message's.
-#[must_use]
-pub fn message_place(key: &[u8]) -> Option<(SessionKey, u64)> {
-    let mut key = Input(key);
-    (key.byte()? == SESSION).then_some(())?;
-    let session = read_name(&mut key)?;
-    (key.byte()? == MESSAGE).then_some(())?;
-    let sequence = key.u64()?;
-    key.0.is_empty().then_some((session, sequence))
-}
-
-/// The size of the message that an entry is, without making it.
-#[must_use]
-pub fn message_size(value: &[u8]) -> Option<usize> {
-    let mut value = Input(value);
-    (value.byte()? == VERSION).then_some(())?;
-    // QoS and retain flag of the delivery.
-    value.u16()?;
-    for _ in 0..value.u32()? {
-        value.u32()?;
-    }
-    // The same of the message, and when it expires.
-    value.u16()?;
-    value.optional()?;
-    // Who wrote it.
-    value.u128()?;
-    value.bytes()?;
-    let (topic, forwardable, payload) = (value.bytes()?, value.bytes()?, value.bytes()?);
-    let content = forwardable.len() + payload.len();
-    value.0.is_empty().then_some(Message::size_of(topic.len(), content))
-}
-
-/// The record that an entry is; `None` if it makes no sense.
-#[must_use]
-pub fn read(key: &[u8], value: &[u8]) -> Option<Record> {
+/// The record that an entry is; `None` if it is one of [`crate::Messages`], or makes no sense.
+pub(crate) fn read(key: &[u8], value: &[u8]) -> Option<Record> {
     let (mut key, mut value) = (Input(key), Input(value));
     let area = key.byte()?;
     let version = value.byte()?;
@@ -287,13 +230,6 @@ fn read_part(
             let options = read_options(value.byte()?)?;
             let identifier = read_optional_u32(value)?;
             Record::SubscriptionPut { key, filter, options, identifier }
-        }
-        MESSAGE => {
-            let sequence = rest.u64()?;
-            let (qos, retain, identifiers) = read_delivery(value)?;
-            let message = read_message(value)?;
-            let delivery = StoredDelivery { qos, retain, identifiers, message };
-            Record::QueuedPut { key, sequence, delivery }
         }
         IN_FLIGHT => {
             let packet_id = PacketId::new(rest.u16()?)?;
@@ -377,27 +313,6 @@ fn read_targets(value: &mut Input<'_>) -> Option<Vec<(SessionKey, StoredDelivery
     Some(targets.into_iter().map(stored).collect())
 }
 
-type DeliveryOptions = (Qos, bool, Option<Arc<[u32]>>);
-
-fn read_delivery(value: &mut Input<'_>) -> Option<DeliveryOptions> {
-    let qos = Qos::from_bits(value.byte()?)?;
-    let retain = read_flag(value.byte()?)?;
-    let count = value.u32()?;
-    let identifiers = (0..count).map(|_| value.u32()).collect::<Option<Vec<_>>>()?;
-    Some((qos, retain, (!identifiers.is_empty()).then(|| identifiers.into())))
-}
-
-fn read_message(value: &mut Input<'_>) -> Option<Arc<Message>> {
-    let qos = Qos::from_bits(value.byte()?)?;
-    let retain = read_flag(value.byte()?)?;
-    let expires_at = value.optional()?.map(Timestamp);
-    let writer = read_name(value)?;
-    let topic = TopicName::parse(value.text()?).ok()?;
-    let (forwardable, payload) = (value.bytes()?, value.bytes()?);
-    let parts = StoredMessage { topic, qos, retain, forwardable, payload, writer, expires_at };
-    Some(Message::stored(parts))
-}
-
 fn read_will(value: &mut Input<'_>) -> Option<Will> {
     let qos = Qos::from_bits(value.byte()?)?;
     let retain = read_flag(value.byte()?)?;
@@ -409,7 +324,7 @@ fn read_will(value: &mut Input<'_>) -> Option<Will> {
     Some(Will { topic, payload: value.bytes()?.to_vec(), qos, retain, properties })
 }
 
-fn read_name(value: &mut Input<'_>) -> Option<SessionKey> {
+pub(crate) fn read_name(value: &mut Input<'_>) -> Option<SessionKey> {
     let user = UserId(Uuid::from_u128(value.u128()?));
     Some(SessionKey { user, client_id: value.text()?.into() })
 }
@@ -421,7 +336,7 @@ fn read_optional_u32(value: &mut Input<'_>) -> Option<Option<u32>> {
     }
 }
 
-fn read_flag(byte: u8) -> Option<bool> {
+pub(crate) fn read_flag(byte: u8) -> Option<bool> {
     match byte {
         0 => Some(false),
         1 => Some(true),
@@ -474,17 +389,19 @@ fn read_version(byte: u8) -> Option<ProtocolVersion> {
     }
 }
 
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 /// Of a session's own entry: it says more than its first form.
 const SESSION_VERSION: u8 = 2;
 
-const SESSION: u8 = b'S';
+pub(crate) const SESSION: u8 = b'S';
 const RETAINED: u8 = b'R';
 const FORWARD: u8 = b'F';
 
 const HEADER: u8 = b'h';
 const SUBSCRIPTION: u8 = b's';
-const MESSAGE: u8 = b'm';
+pub(crate) const MESSAGE: u8 = b'm';
+/// Read before the bundles that it says something of.
+pub(crate) const MARK: u8 = b'g';
 const IN_FLIGHT: u8 = b'i';
 const RECEIVED: u8 = b'r';
 const WILL: u8 = b'w';

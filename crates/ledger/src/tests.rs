@@ -11,17 +11,18 @@ use mqtt::{PacketId, ProtocolVersion, Qos, RetainHandling, SubscribeOptions, Tim
 use topic::{SubscriptionFilter, TopicName};
 use uuid::Uuid;
 
-use super::{Changes, put, read};
+use super::{Bundles, Changes, Messages, message_range, put};
+use crate::record;
 
-fn hub() -> Arc<Hub> {
+pub(crate) fn hub() -> Arc<Hub> {
     Hub::new(Arc::new(ArcSwap::from_pointee(Policy::empty())), 1, Limits::default(), 1)
 }
 
-fn key(client_id: &str) -> SessionKey {
+pub(crate) fn key(client_id: &str) -> SessionKey {
     SessionKey { user: UserId(Uuid::from_u128(7)), client_id: client_id.into() }
 }
 
-fn delivery(payload: &str) -> StoredDelivery {
+pub(crate) fn delivery(payload: &str) -> StoredDelivery {
     let message = Message::stored(StoredMessage {
         topic: TopicName::parse("a/ü").unwrap(),
         qos: Qos::ExactlyOnce,
@@ -39,7 +40,7 @@ fn delivery(payload: &str) -> StoredDelivery {
     }
 }
 
-fn samples() -> Vec<Record> {
+pub(crate) fn samples() -> Vec<Record> {
     let peer =
         Peer { address: "[::1]:9".parse().unwrap(), listener: "mqtt".into(), security: None };
     let client = Arc::new(ClientName {
@@ -91,23 +92,27 @@ fn samples() -> Vec<Record> {
 
 /// What is on a disk.
 #[derive(Default)]
-struct Disk(BTreeMap<Vec<u8>, Vec<u8>>);
+pub(crate) struct Disk {
+    pub(crate) entries: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// As the broker knows them that writes to it.
+    pub(crate) bundles: Bundles,
+}
 
 impl Disk {
-    fn commit(&mut self, changes: &mut Changes) {
+    pub(crate) fn commit(&mut self, changes: &mut Changes) {
         self.make(changes);
         changes.clear();
     }
 
-    fn make(&mut self, changes: &mut Changes) {
-        let folded = changes.fold();
+    pub(crate) fn make(&mut self, changes: &mut Changes) {
+        let folded = changes.fold(&mut self.bundles);
         for prefix in folded.removed_prefixes() {
-            self.0.retain(|key, _| !key.starts_with(prefix));
+            self.entries.retain(|key, _| !key.starts_with(prefix));
         }
         for (key, value) in folded.entries() {
             match value {
-                Some(value) => self.0.insert(key.to_vec(), value.to_vec()),
-                None => self.0.remove(key),
+                Some(value) => self.entries.insert(key.to_vec(), value.to_vec()),
+                None => self.entries.remove(key),
             };
         }
     }
@@ -119,7 +124,15 @@ fn entries(records: &[Record]) -> Vec<(Vec<u8>, Vec<u8>)> {
         put(one, &hub, &mut changes);
     }
     disk.commit(&mut changes);
-    disk.0.into_iter().collect()
+    disk.entries.into_iter().collect()
+}
+
+/// The record that an entry is, be it a message.
+fn read(key: &[u8], value: &[u8]) -> Option<Record> {
+    let Some(messages) = Messages::read(key, value) else { return record::read(key, value) };
+    let [(sequence, content)] = &messages.iter().collect::<Vec<_>>()[..] else { return None };
+    let (key, delivery) = (messages.session().clone(), content.delivery());
+    Some(Record::QueuedPut { key, sequence: *sequence, delivery })
 }
 
 #[test]
@@ -170,6 +183,7 @@ fn a_session_that_is_removed_takes_all_its_entries_and_no_other_sessions() {
 #[test]
 fn what_is_put_and_removed_before_the_commit_never_reaches_the_disk() {
     let (mut changes, hub, samples) = (Changes::default(), hub(), samples());
+    let mut bundles = Bundles::default();
     let message = Record::MessageRemove { key: key("c"), sequence: 1 };
     let received = Record::ReceivedRemove { key: key("c"), packet_id: PacketId::MIN };
     for record in [&samples[2], &samples[5], &message, &received] {
@@ -177,12 +191,17 @@ fn what_is_put_and_removed_before_the_commit_never_reaches_the_disk() {
     }
     let way = Way { from: ShardId(1), to: ShardId(2), number: 3 };
     put(&samples[7], &hub, &mut changes);
-    assert_eq!(changes.fold().entries().count(), 3, "exchange received, removed one, forward");
+    assert_eq!(
+        changes.fold(&mut bundles).entries().count(),
+        3,
+        "exchange received, removed one, forward"
+    );
     // Bringing it together in between changes nothing.
     put(&Record::ForwardRemove(way), &hub, &mut changes);
     let packet_id = PacketId::new(0x1234).unwrap();
     put(&Record::ReceivedRemove { key: key("c"), packet_id }, &hub, &mut changes);
-    let left: Vec<_> = changes.fold().entries().map(|(_, value)| value.is_some()).collect();
+    let left: Vec<_> =
+        changes.fold(&mut bundles).entries().map(|(_, value)| value.is_some()).collect();
     assert_eq!(left, [false], "of what the disk may have had");
 }
 
@@ -191,11 +210,11 @@ fn after_a_failed_commit_whatever_may_be_there_is_removed_all_the_same() {
     let (mut disk, mut changes, hub) = (Disk::default(), Changes::default(), hub());
     put(&samples()[2], &hub, &mut changes);
     // The disk said no and took it nevertheless.
-    disk.0 = entries(&samples()[2..3]).into_iter().collect();
+    disk.entries = entries(&samples()[2..3]).into_iter().collect();
     changes.are_perhaps_there();
     put(&Record::MessageRemove { key: key("c"), sequence: 1 }, &hub, &mut changes);
     disk.commit(&mut changes);
-    assert!(disk.0.is_empty(), "{:?}", disk.0);
+    assert!(disk.entries.is_empty(), "{:?}", disk.entries);
 }
 
 #[test]
@@ -207,12 +226,12 @@ fn a_session_that_ends_and_begins_again_in_one_commit_has_nothing_of_its_former_
         disk.commit(&mut changes);
     };
     write(&samples.iter().collect::<Vec<_>>(), &mut disk);
-    let before = disk.0.len();
+    let before = disk.entries.len();
     let (header, received) = (&samples[0], &samples[5]);
     write(&[received, &Record::SessionRemove(key("c")), header, received], &mut disk);
     let of_it = |key: &&Vec<u8>| key.starts_with(b"S") && key.ends_with(b"h");
-    assert_eq!(disk.0.keys().filter(of_it).count(), 1);
-    assert_eq!(disk.0.len(), before - 4, "subscription, message, exchange and will are gone");
+    assert_eq!(disk.entries.keys().filter(of_it).count(), 1);
+    assert_eq!(disk.entries.len(), before - 4, "subscription, message, exchange and will are gone");
 }
 
 #[test]
@@ -247,20 +266,22 @@ fn a_message_that_stays_on_disk_counts_as_much_as_one_that_is_read() {
         let size = delivery.message.size();
         let stored = Record::QueuedPut { key: key("ü"), sequence: 77, delivery };
         let [(at, value)] = &entries(&[stored])[..] else { panic!("one entry") };
-        assert_eq!(crate::message_place(at), Some((key("ü"), 77)));
-        assert_eq!(crate::message_key(&key("ü"), 77), *at);
-        assert_eq!(crate::message_size(value), Some(size));
+        let (from, to) = message_range(&key("ü"), 77);
+        assert!((from..=to).contains(at));
+        let messages = Messages::read(at, value).expect("a message");
+        let sizes: Vec<_> = messages.iter().map(|(place, it)| (place, it.size())).collect();
+        assert_eq!((messages.session(), &sizes[..]), (&key("ü"), &[(77, size)][..]));
         for length in 0..value.len() {
-            assert_eq!(crate::message_size(&value[..length]), None);
+            assert!(Messages::read(at, &value[..length]).is_none());
         }
     }
-    let others =
-        entries(&samples()).into_iter().filter(|(key, _)| crate::message_place(key).is_none());
+    let others = entries(&samples());
+    let others = others.iter().filter(|(key, value)| Messages::read(key, value).is_none());
     assert_eq!(others.count(), samples().len() - 1, "only one of the samples is a message");
 }
 
 /// Numbers that look random, always the same.
-fn numbers() -> impl FnMut(usize) -> usize {
+pub(crate) fn numbers() -> impl FnMut(usize) -> usize {
     let mut state = 7_u64;
     move |below| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -286,7 +307,9 @@ fn however_records_are_brought_together_the_disk_is_as_if_each_had_been_committe
         for _ in 0..30 {
             let (sample, end) = &ends[number(ends.len())];
             let is_there = |disk: &Disk| {
-                entries(&samples[*sample..=*sample]).iter().all(|(key, _)| disk.0.contains_key(key))
+                entries(&samples[*sample..=*sample])
+                    .iter()
+                    .all(|(key, _)| disk.entries.contains_key(key))
             };
             let record = match number(8) {
                 0 => &Record::SessionRemove(key("c")),
@@ -299,7 +322,10 @@ fn however_records_are_brought_together_the_disk_is_as_if_each_had_been_committe
             alone.commit(&mut one);
             put(record, &hub, &mut changes);
             match number(6) {
-                0 => assert!(changes.fold().entries().is_sorted_by_key(|(key, _)| key)),
+                0 => {
+                    let folded = changes.fold(&mut together.bundles);
+                    assert!(folded.entries().is_sorted_by_key(|(key, _)| key));
+                }
                 1 => {
                     earlier.append(&changes);
                     changes.clear();
@@ -319,6 +345,6 @@ fn however_records_are_brought_together_the_disk_is_as_if_each_had_been_committe
         }
         earlier.append(&changes);
         together.commit(&mut earlier);
-        assert_eq!(together.0, alone.0);
+        assert_eq!(together.entries, alone.entries);
     }
 }

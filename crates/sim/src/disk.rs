@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use broker::{Fetch, Hub, Image, Limits, Record, StoredDelivery};
-use ledger::Changes;
+use ledger::{Bundles, Changes, Folded, Messages};
 use testkit::judge::Judge;
 
 /// Keys and values.
@@ -24,18 +24,17 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Makes the changes, as the store does.
-    pub(crate) fn write(&mut self, changes: &mut Changes) {
-        self.write_behind(changes, 0);
+    pub(crate) fn write(&mut self, changes: &mut Changes, bundles: &mut Bundles) {
+        self.write_behind(changes.fold(bundles), 0);
     }
 
     /// The second half of the changes is there and the first is not, which the log's checksums make impossible: for a mutation.
-    pub(crate) fn tear(&mut self, changes: &mut Changes) {
-        let half = changes.fold().entries().count() / 2;
-        self.write_behind(changes, half);
+    pub(crate) fn tear(&mut self, changes: &mut Changes, bundles: &mut Bundles) {
+        let changes = changes.fold(bundles);
+        self.write_behind(changes, changes.entries().count() / 2);
     }
 
-    fn write_behind(&mut self, changes: &mut Changes, skipped: usize) {
-        let changes = changes.fold();
+    fn write_behind(&mut self, changes: Folded<'_>, skipped: usize) {
         for prefix in changes.removed_prefixes() {
             self.entries.retain(|key, _| !key.starts_with(prefix));
         }
@@ -76,39 +75,28 @@ impl Disk {
     }
 
     /// What is there of what is wanted, as the broker sees it that is about to sync some of it.
-    pub(crate) fn read(
-        &self,
-        fetch: &Fetch,
-        written: &mut VecDeque<Written>,
-    ) -> Vec<(u64, StoredDelivery)> {
+    pub(crate) fn read(&self, fetch: &Fetch, writer: &mut Writer) -> Vec<(u64, StoredDelivery)> {
         let mut seen = Disk { entries: self.entries.clone(), ..Disk::default() };
-        written.iter_mut().for_each(|one| seen.write(&mut one.changes));
+        let Writer { written, bundles, .. } = writer;
+        written.iter_mut().for_each(|one| seen.write(&mut one.changes, bundles));
         let mut found = Vec::new();
         for sequence in fetch.sequences() {
-            let key = ledger::message_key(fetch.key(), *sequence);
-            let Some(value) = seen.entries.get(&key) else { continue };
-            match ledger::read(&key, value) {
-                Some(Record::QueuedPut { delivery, .. }) => found.push((*sequence, delivery)),
-                other => panic!("{other:?} is no message"),
-            }
+            let (from, to) = ledger::message_range(fetch.key(), *sequence);
+            let Some((key, value)) = seen.entries.range(from..=to).next_back() else { continue };
+            let messages = Messages::read(key, value).expect("they were written by this broker");
+            found.extend(messages.at(&[*sequence]));
         }
         found
     }
 
     /// What a broker reads that starts from it: of a long queue only the head.
-    pub(crate) fn image(&self, limits: &Limits) -> Image {
-        let mut image = Image::default();
+    pub(crate) fn image(&self, limits: &Limits) -> (Image, Bundles) {
+        let (mut image, mut bundles) = (Image::default(), Bundles::default());
         for (key, value) in &self.entries {
-            let behind = ledger::message_place(key)
-                .filter(|(session, sequence)| !image.wants(session, *sequence, limits));
-            if let Some((session, sequence)) = behind {
-                let size = ledger::message_size(value).expect("it was written by this broker");
-                image.take_behind(session, sequence, size);
-            } else {
-                image.take(ledger::read(key, value).expect("it was written by this broker"));
-            }
+            let is_understood = ledger::load((key, value), &mut image, limits, &mut bundles);
+            assert!(is_understood, "it was written by this broker");
         }
-        image
+        (image, bundles)
     }
 
     /// Entries of a session without the session itself, or anything else that makes no sense: looked at byte by byte, as
@@ -141,6 +129,8 @@ pub(crate) struct Writer {
     pub(crate) written: VecDeque<Written>,
     /// The last commit failed: nothing is written that is not synced at once.
     pub(crate) has_failed: bool,
+    /// Messages that are one entry in what was written.
+    pub(crate) bundles: Bundles,
 }
 
 /// What is written at once.
@@ -162,6 +152,7 @@ impl Writer {
     /// Writes what is gathered.
     pub(crate) fn write(&mut self) {
         if !self.next.groups.is_empty() {
+            let _folded = self.next.changes.fold(&mut self.bundles);
             self.written.push_back(std::mem::take(&mut self.next));
         }
     }

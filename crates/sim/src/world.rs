@@ -132,8 +132,9 @@ impl World {
     pub(crate) fn commit(&mut self, judge: &Judge) -> Vec<usize> {
         self.disk.note(judge);
         self.writer.write();
-        for mut one in self.writer.written.drain(..) {
-            self.disk.write(&mut one.changes);
+        let Writer { written, bundles, .. } = &mut self.writer;
+        for mut one in written.drain(..) {
+            self.disk.write(&mut one.changes, bundles);
             self.committed.extend(one.groups);
         }
         if std::mem::take(&mut self.writer.has_failed) {
@@ -152,8 +153,9 @@ impl World {
     /// The disk says no, and has as many of what was written, the first ones, nevertheless. All of it will be written again.
     pub(crate) fn fail(&mut self, there: usize, mutation: Option<Mutation>) {
         self.writer.write();
-        for one in self.writer.written.iter_mut().take(there) {
-            self.disk.write(&mut one.changes);
+        let Writer { written, bundles, .. } = &mut self.writer;
+        for one in written.iter_mut().take(there) {
+            self.disk.write(&mut one.changes, bundles);
         }
         self.writer.take_back();
         // Or as if nothing of it could be there.
@@ -170,11 +172,12 @@ impl World {
         self.writer.write();
         let is_all = there >= self.writer.written.len();
         let torn = (mutation == Some(Mutation::TearBatch)).then_some(there);
-        for (at, one) in self.writer.written.iter_mut().enumerate() {
+        let Writer { written, bundles, .. } = &mut self.writer;
+        for (at, one) in written.iter_mut().enumerate() {
             if at < there {
-                self.disk.write(&mut one.changes);
+                self.disk.write(&mut one.changes, bundles);
             } else if torn == Some(at) {
-                self.disk.tear(&mut one.changes);
+                self.disk.tear(&mut one.changes, bundles);
             }
         }
         if is_all { self.all_written() } else { Vec::new() }
@@ -188,7 +191,7 @@ impl World {
         change: impl FnOnce(&Fetch, &mut Vec<(u64, StoredDelivery)>),
     ) {
         let (shard, fetch) = self.fetches.remove(index);
-        let mut messages = self.disk.read(&fetch, &mut self.writer.written);
+        let mut messages = self.disk.read(&fetch, &mut self.writer);
         change(&fetch, &mut messages);
         let content = FetchContent::Messages(messages);
         let content = if answers { content } else { FetchContent::Unavailable };
@@ -229,13 +232,15 @@ impl World {
         self.disk.is_failing = false;
         // What was not lost now has reached the disk for good.
         self.disk.settle();
-        let mut image = self.disk.image(self.hub.limits());
+        let (mut image, mut bundles) = self.disk.image(self.hub.limits());
         let mut changes = Changes::default();
+        changes.remove_stray_marks(&mut bundles);
         for record in image.settle().iter().chain(&image.restore_retained(&self.hub, self.at())) {
             ledger::put(record, &self.hub, &mut changes);
         }
         self.disk.note(judge);
-        self.disk.write(&mut changes);
+        self.disk.write(&mut changes, &mut bundles);
+        self.writer.bundles = bundles;
         let now = self.at();
         self.engines = (0..shards)
             .map(|shard| {

@@ -1,10 +1,11 @@
 //! Reading single entries while another thread writes.
 
 use std::io::ErrorKind;
+use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use fjall::Keyspace;
+use fjall::{Guard, Keyspace, UserKey};
 use parking_lot::Mutex;
 
 use crate::StoreError;
@@ -20,42 +21,46 @@ pub struct StateReader {
 pub(super) type Shared = Arc<Mutex<Option<Keyspace>>>;
 
 impl StateReader {
-    /// Gives the value of each of these keys, which must ascend, with its index to `f`. Keys that are not there, or
-    /// damaged, are left out.
+    /// Gives the last entry of each of these ranges, from a key to a key that belong to it, to `f`: once, in order. Both ends must ascend
+    /// from range to range. What lies between two ranges may be given as well; where a range is empty or damaged, there is nothing.
     ///
     /// # Errors
-    /// The disk cannot be read at the moment, or the log is not open after a failure. Some values may have been given.
+    /// The disk cannot be read at the moment, or the log is not open after a failure. Some entries may have been given.
     pub fn read(
         &self,
-        keys: &[Vec<u8>],
-        mut f: impl FnMut(usize, &[u8]),
+        ranges: &[(Vec<u8>, Vec<u8>)],
+        mut f: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), StoreError> {
-        let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(()) };
+        let (Some((from, to)), Some((_, end))) = (ranges.first(), ranges.last()) else {
+            return Ok(());
+        };
         let Some(entries) = self.entries.lock().clone() else {
             return Err(unavailable(&fjall::Error::Poisoned));
         };
-        let mut next = 0;
-        // They lie next to each other, and are read as such. What is damaged must not take the others with it.
-        let _is_whole = attempt(|| {
-            for entry in entries.range(first.as_slice()..=last.as_slice()) {
-                let (key, value) = entry.into_inner()?;
-                while keys.get(next).is_some_and(|it| it.as_slice() < &*key) {
-                    next += 1;
-                }
-                if keys.get(next).is_some_and(|it| it.as_slice() == &*key) {
-                    f(next, &value);
-                    next += 1;
-                }
+        let mut given: Option<UserKey> = None;
+        let mut give = |entry: Guard| {
+            let (key, value) = entry.into_inner()?;
+            if given.as_ref().is_none_or(|it| *it < key) {
+                f(&key, &value);
+                given = Some(key);
             }
-            next = keys.len();
             Ok(())
+        };
+        // They lie next to each other, and are read as such.
+        let whole = attempt(|| {
+            entries.range(&**from..=&**to).next_back().map_or(Ok(()), &mut give)?;
+            let behind = (Bound::Excluded(&**to), Bound::Included(&**end));
+            entries.range::<&[u8], _>(behind).try_for_each(&mut give)
         });
-        for (index, key) in keys.iter().enumerate().skip(next) {
-            match attempt(|| entries.get(key)) {
-                Ok(Some(value)) => f(index, &value),
-                Ok(None) => {}
-                Err(error) if is_damage(&error) => {}
-                Err(error) => return Err(unavailable(&error)),
+        if whole.is_ok() {
+            return Ok(());
+        }
+        // What is damaged must not take the others with it.
+        for (from, to) in ranges {
+            let last = || entries.range(&**from..=&**to).next_back().map_or(Ok(()), &mut give);
+            match attempt(last) {
+                Err(error) if !is_damage(&error) => return Err(unavailable(&error)),
+                Ok(()) | Err(_) => {}
             }
         }
         Ok(())

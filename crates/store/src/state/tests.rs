@@ -211,24 +211,32 @@ fn a_reader_finds_what_is_committed_and_leaves_out_what_is_not_there_also_after_
     let (mut log, _) = open(directory.path());
     let reader = log.reader();
     put(&mut log, &["a", "b", "c", "d"]);
-    let read = |keys: &[&str]| {
-        let keys: Vec<_> = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
-        let mut found = Vec::new();
-        reader.read(&keys, |index, value| {
-            assert!(value.starts_with(&keys[index]), "a value belongs to another key");
-            found.push(index);
+    let read = |ranges: &[(&str, &str)]| {
+        let ends = |(from, to): &(&str, &str)| (from.as_bytes().to_vec(), to.as_bytes().to_vec());
+        let (ranges, mut found) = (ranges.iter().map(ends).collect::<Vec<_>>(), String::new());
+        reader.read(&ranges, |key, value| {
+            assert!(value.starts_with(key), "a value belongs to another key");
+            found.push_str(std::str::from_utf8(key).unwrap());
         })?;
         Ok::<_, crate::StoreError>(found)
     };
-    assert_eq!(read(&["a", "b", "bb", "d", "e"]).unwrap(), [0, 1, 3]);
-    assert_eq!(read(&[]).unwrap(), [] as [usize; 0]);
+    let alone = [("a", "a"), ("b", "b"), ("bb", "bb"), ("d", "d"), ("e", "e")];
+    assert_eq!(read(&alone).unwrap(), "abcd", "what lies between is given as well");
+    assert_eq!(read(&[("a", "b")]).unwrap(), "b", "the last");
+    assert_eq!(read(&[("a", "b"), ("a", "bb"), ("c", "e")]).unwrap(), "bcd");
+    assert_eq!(
+        read(&[("aa", "az"), ("dd", "de")]).unwrap(),
+        "bcd",
+        "of the first there is nothing"
+    );
+    assert_eq!(read(&[]).unwrap(), "");
     put(&mut log, &["e"]);
     log.commit([], [(&b"a"[..], None)]).unwrap();
-    assert_eq!(read(&["a", "e"]).unwrap(), [1]);
+    assert_eq!(read(&[("a", "a"), ("e", "e")]).unwrap(), "bcde");
     log.rebuild().unwrap();
-    assert_eq!(read(&["a", "b", "e"]).unwrap(), [1, 2]);
+    assert_eq!(read(&[("a", "a"), ("b", "b")]).unwrap(), "b");
     drop(log);
-    let closed = read(&["b"]);
+    let closed = read(&[("b", "b")]);
     assert!(matches!(closed, Err(crate::StoreError::Unavailable { .. })), "{closed:?}");
     assert_eq!(keys(&open(directory.path()).0), ["b", "c", "d", "e"], "the lock was given back");
 }
@@ -248,10 +256,12 @@ fn a_reader_gives_what_is_whole_of_a_damaged_table_and_the_rest_is_left_out() {
     bytes[9_000] ^= 0x55;
     std::fs::write(&table, bytes).unwrap();
     let (log, _) = open(directory.path());
-    let keys: Vec<_> = names.iter().map(|key| key.as_bytes().to_vec()).collect();
-    let mut found = 0;
-    log.reader().read(&keys, |_, _| found += 1).unwrap();
-    assert!((1_000..2_000).contains(&found), "{found} of 2000 read");
+    let key = |name: &String| (name.as_bytes().to_vec(), name.as_bytes().to_vec());
+    let keys: Vec<_> = names.iter().map(key).collect();
+    let mut found = Vec::new();
+    log.reader().read(&keys, |key, _| found.push(key.to_vec())).unwrap();
+    assert!((1_000..2_000).contains(&found.len()), "{} of 2000 read", found.len());
+    assert!(found.is_sorted_by(|one, other| one < other), "each once, in order");
 }
 
 fn largest_file(directory: &Path) -> std::path::PathBuf {

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use broker::{Fetch, Fetched, Hub, Record, ShardId};
+use ledger::Bundles;
 use parking_lot::Mutex;
 use store::StateLog;
 use tokio::sync::Notify;
@@ -130,7 +131,7 @@ impl Journal {
     ///
     /// # Errors
     /// A thread is not to be had.
-    pub(crate) fn start(log: StateLog, hub: Arc<Hub>) -> io::Result<Arc<Self>> {
+    pub(crate) fn start(log: StateLog, bundles: Bundles, hub: Arc<Hub>) -> io::Result<Arc<Self>> {
         let progress = Arc::new(Progress {
             shards: (0..hub.shards()).map(|_| ShardProgress::default()).collect(),
             waiting_bytes: AtomicUsize::new(0),
@@ -153,7 +154,7 @@ impl Journal {
             progress: Arc::clone(&progress),
             news: sender.clone(),
         };
-        let writer = Writer::new(groups, log, hub, Arc::clone(&progress), flight);
+        let writer = Writer::new(groups, log, bundles, hub, Arc::clone(&progress), flight);
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let threads = vec![
             thread("state-read").spawn(move || reader.run(&questions))?,

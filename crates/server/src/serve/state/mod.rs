@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use broker::{Engine, Hub, Image, Limits, ShardId};
-use ledger::Changes;
+use ledger::{Bundles, Changes};
 use store::{Safety, StateLog};
 
 pub(crate) use journal::Journal;
@@ -53,7 +53,7 @@ impl State {
         let (mut log, damage) =
             StateLog::open(&data_dir.join(DIRECTORY), safety).map_err(refuse)?;
         tell_damage(&damage);
-        let (mut image, unreadable) = read(&log, hub.limits()).map_err(refuse)?;
+        let (mut image, mut bundles, unreadable) = read(&log, hub.limits()).map_err(refuse)?;
         if unreadable > 0 {
             // What cannot be read cannot be removed either, and would be in the way for ever.
             let aside = log.rebuild().map_err(refuse)?.unwrap_or_default();
@@ -66,15 +66,16 @@ impl State {
         let now = clock::now();
         // What was between two shards is settled before anything else can happen to it.
         let mut changes = Changes::default();
+        changes.remove_stray_marks(&mut bundles);
         for settled in image.settle().iter().chain(&image.restore_retained(hub, now)) {
             ledger::put(settled, hub, &mut changes);
         }
-        commit(&mut log, &mut changes).map_err(refuse)?;
+        commit(&mut log, &mut changes, &mut bundles).map_err(refuse)?;
         for engine in &mut engines {
             engine.restore(&mut image, now);
         }
         tracing::info!(sessions, retained, "state was read");
-        let journal = Journal::start(log, Arc::clone(hub)).map_err(|reason| {
+        let journal = Journal::start(log, bundles, Arc::clone(hub)).map_err(|reason| {
             ServeError::System { what: "the thread that writes state", reason }
         })?;
         Ok(Self { engines, journal: Some(journal) })
@@ -82,8 +83,12 @@ impl State {
 }
 
 /// Makes the changes durable. They stay if that fails, to be committed again.
-fn commit(log: &mut StateLog, changes: &mut Changes) -> Result<(), store::StoreError> {
-    let folded = changes.fold();
+fn commit(
+    log: &mut StateLog,
+    changes: &mut Changes,
+    bundles: &mut Bundles,
+) -> Result<(), store::StoreError> {
+    let folded = changes.fold(bundles);
     let committed = log.commit(folded.removed_prefixes(), folded.entries());
     match committed {
         Ok(()) => changes.clear(),
@@ -115,21 +120,12 @@ fn tell_damage(damage: &store::Damage) {
 }
 
 /// What is on the disk, and how much of it cannot be read at all.
-///
-/// Of a long queue only the head is taken into memory, and of the rest where it lies.
-fn read(log: &StateLog, limits: &Limits) -> Result<(Image, usize), store::StoreError> {
-    let mut image = Image::default();
+fn read(log: &StateLog, limits: &Limits) -> Result<(Image, Bundles, usize), store::StoreError> {
+    let (mut image, mut bundles) = (Image::default(), Bundles::default());
     let mut not_understood = 0;
     let unreadable = log.read(|key, value| {
-        let behind = ledger::message_place(key)
-            .filter(|(session, sequence)| !image.wants(session, *sequence, limits));
-        let taken = match behind {
-            Some((session, sequence)) => {
-                ledger::message_size(value).map(|size| image.take_behind(session, sequence, size))
-            }
-            None => ledger::read(key, value).map(|record| image.take(record)),
-        };
-        not_understood += usize::from(taken.is_none());
+        let is_understood = ledger::load((key, value), &mut image, limits, &mut bundles);
+        not_understood += usize::from(!is_understood);
     })?;
     if not_understood > 0 {
         tracing::error!(
@@ -137,7 +133,7 @@ fn read(log: &StateLog, limits: &Limits) -> Result<(Image, usize), store::StoreE
             "entries of the state of sessions are not understood: they are left out, and left where they are"
         );
     }
-    Ok((image, unreadable))
+    Ok((image, bundles, unreadable))
 }
 
 /// Below the data directory.

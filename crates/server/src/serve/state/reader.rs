@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use broker::{Fetch, FetchContent, Fetched, Record, ShardId, StoredDelivery};
+use broker::{Fetch, FetchContent, Fetched, ShardId};
+use ledger::Messages;
 use store::StateReader;
 
 use super::journal::Progress;
@@ -29,11 +30,12 @@ impl Reader {
     }
 
     fn read(&mut self, fetch: &Fetch) -> Fetched {
-        let places = fetch.sequences().iter();
-        let keys: Vec<_> = places.map(|it| ledger::message_key(fetch.key(), *it)).collect();
-        let mut messages = Vec::with_capacity(keys.len());
-        let read = self.entries.read(&keys, |index, value| {
-            messages.extend(keys.get(index).and_then(|key| message(key, value)));
+        let (places, mut messages) =
+            (fetch.sequences(), Vec::with_capacity(fetch.sequences().len()));
+        let ranges: Vec<_> =
+            places.iter().map(|it| ledger::message_range(fetch.key(), *it)).collect();
+        let read = self.entries.read(&ranges, |key, value| {
+            messages.extend(Messages::read(key, value).iter().flat_map(|it| it.at(places)));
         });
         if let Err(error) = read {
             if !std::mem::replace(&mut self.is_failing, true) {
@@ -47,8 +49,8 @@ impl Reader {
         if std::mem::take(&mut self.is_failing) {
             tracing::info!("messages that wait on disk are read again");
         }
-        if messages.len() < keys.len() {
-            let missing = keys.len() - messages.len();
+        if messages.len() < places.len() {
+            let missing = places.len() - messages.len();
             let client = &fetch.key().client_id;
             tracing::error!(
                 %client, missing,
@@ -56,12 +58,5 @@ impl Reader {
             );
         }
         fetch.answer(FetchContent::Messages(messages))
-    }
-}
-
-fn message(key: &[u8], value: &[u8]) -> Option<(u64, StoredDelivery)> {
-    match ledger::read(key, value)? {
-        Record::QueuedPut { sequence, delivery, .. } => Some((sequence, delivery)),
-        _ => None,
     }
 }

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use broker::{Hub, Storage};
+use ledger::Bundles;
 use store::{StateLog, StateSyncer, StoreError, Synced};
 
 use super::flight::{Batch, Flight, Trouble, Turn};
@@ -27,6 +28,7 @@ pub(super) enum Message {
 pub(super) struct Writer {
     messages: Receiver<Message>,
     log: StateLog,
+    bundles: Bundles,
     hub: Arc<Hub>,
     progress: Arc<Progress>,
     flight: Arc<Flight>,
@@ -51,6 +53,7 @@ impl Writer {
     pub(super) fn new(
         messages: Receiver<Message>,
         log: StateLog,
+        bundles: Bundles,
         hub: Arc<Hub>,
         progress: Arc<Progress>,
         flight: Arc<Flight>,
@@ -59,6 +62,7 @@ impl Writer {
             messages,
             syncer: log.syncer(),
             log,
+            bundles,
             hub,
             progress,
             flight,
@@ -159,7 +163,7 @@ impl Writer {
     fn write(&mut self) {
         let begun = Stopwatch::start();
         let is_idle = self.flight.is_idle();
-        let changes = self.batch.changes.fold();
+        let changes = self.batch.changes.fold(&mut self.bundles);
         // Most sessions' messages are acknowledged before they reach the disk: then there is nothing left to write.
         if changes.is_empty() {
             if is_idle {
@@ -217,9 +221,11 @@ impl Writer {
 
     /// The disk has failed: nothing else is on its way to it.
     fn write_again(&mut self) {
-        if !self.batch.changes.fold().is_empty() {
+        if !self.batch.changes.fold(&mut self.bundles).is_empty() {
             self.batch.begun = Some(Stopwatch::start());
-            if let Err(error) = super::commit(&mut self.log, &mut self.batch.changes) {
+            if let Err(error) =
+                super::commit(&mut self.log, &mut self.batch.changes, &mut self.bundles)
+            {
                 return self.failed(&error);
             }
         }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use broker::{Hub, Image, Limits, Record, SessionKey, StoredDelivery};
+use broker::{Image, Limits, Record, SessionKey, StoredDelivery};
 
 use crate::messages::MessageKey;
-use crate::tests::{Disk, delivery, hub, key, numbers, samples};
+use crate::tests::{Disk, delivery, key, numbers, samples};
 use crate::{Bundles, Changes, Messages, load, message_range, put};
 
 /// By session and place: the payload.
@@ -20,9 +20,9 @@ fn payload(delivery: &StoredDelivery) -> String {
     String::from_utf8(delivery.message.payload().to_vec()).unwrap()
 }
 
-fn commit(records: &[Record], disk: &mut Disk, hub: &Hub) {
+fn commit(records: &[Record], disk: &mut Disk) {
     let mut changes = Changes::default();
-    records.iter().for_each(|it| put(it, hub, &mut changes));
+    records.iter().for_each(|it| put(it, &mut changes));
     disk.commit(&mut changes);
 }
 
@@ -60,9 +60,9 @@ fn fetched(disk: &Disk, client_id: &Arc<str>, place: u64) -> Option<String> {
 
 #[test]
 fn messages_of_a_session_that_follow_each_other_are_one_entry_that_says_what_is_the_same_once() {
-    let (mut disk, hub, session) = (Disk::default(), hub(), key("c"));
+    let (mut disk, session) = (Disk::default(), key("c"));
     let records: Vec<_> = (1..=64).map(|it| message(&session, it, &"x".repeat(64))).collect();
-    commit(&records, &mut disk, &hub);
+    commit(&records, &mut disk);
     assert_eq!(disk.entries.len(), 1);
     let (at, value) = disk.entries.first_key_value().unwrap();
     assert!(value.len() < 64 * 80, "{}", value.len());
@@ -70,7 +70,7 @@ fn messages_of_a_session_that_follow_each_other_are_one_entry_that_says_what_is_
         assert!(Messages::read(at, &value[..length]).is_none());
     }
     // One more is another bundle's, and alone.
-    commit(&[message(&session, 65, "y")], &mut disk, &hub);
+    commit(&[message(&session, 65, "y")], &mut disk);
     assert_eq!(disk.entries.len(), 2);
     for place in 1..=65 {
         let expected = if place == 65 { "y".to_owned() } else { "x".repeat(64) };
@@ -81,7 +81,7 @@ fn messages_of_a_session_that_follow_each_other_are_one_entry_that_says_what_is_
 
 #[test]
 fn messages_that_differ_keep_their_differences_and_large_ones_stay_alone() {
-    let (mut disk, hub, session) = (Disk::default(), hub(), key("c"));
+    let (mut disk, session) = (Disk::default(), key("c"));
     let mut other = delivery("2");
     other.identifiers = None;
     let other = Record::QueuedPut { key: session.clone(), sequence: 2, delivery: other };
@@ -94,7 +94,7 @@ fn messages_that_differ_keep_their_differences_and_large_ones_stay_alone() {
         message(&session, 5, "5"),
         message(&session, 7, "7"),
     ];
-    commit(&records, &mut disk, &hub);
+    commit(&records, &mut disk);
     let read = disk.entries.iter().map(|(key, value)| Messages::read(key, value).unwrap());
     let read: Vec<_> = read.collect();
     let counts: Vec<_> = read.iter().map(|it| it.iter().count()).collect();
@@ -110,43 +110,43 @@ fn messages_that_differ_keep_their_differences_and_large_ones_stay_alone() {
 
 #[test]
 fn messages_of_two_sessions_are_never_one_entry() {
-    let (mut disk, hub) = (Disk::default(), hub());
-    commit(&[message(&key("c"), 1, "x"), message(&key("d"), 2, "x")], &mut disk, &hub);
+    let mut disk = Disk::default();
+    commit(&[message(&key("c"), 1, "x"), message(&key("d"), 2, "x")], &mut disk);
     assert_eq!(disk.entries.len(), 2);
     assert_eq!(start(&disk).0.len(), 2);
 }
 
 #[test]
 fn of_a_bundle_all_that_is_not_removed_is_left_and_with_the_last_it_goes_and_its_mark() {
-    let (mut disk, hub, session) = (Disk::default(), hub(), key("c"));
+    let (mut disk, session) = (Disk::default(), key("c"));
     let records: Vec<_> = (10..=15).map(|it| message(&session, it, &it.to_string())).collect();
-    commit(&records, &mut disk, &hub);
+    commit(&records, &mut disk);
     let remove = |it| Record::MessageRemove { key: session.clone(), sequence: it };
-    commit(&[remove(12), remove(10)], &mut disk, &hub);
+    commit(&[remove(12), remove(10)], &mut disk);
     let places = |known: &Known| known.keys().map(|(_, place)| *place).collect::<Vec<_>>();
     assert_eq!(places(&start(&disk).0), [11, 13, 14, 15]);
     // Another broker goes on.
     disk.bundles = start(&disk).1;
-    commit(&[remove(15), remove(11), remove(14)], &mut disk, &hub);
+    commit(&[remove(15), remove(11), remove(14)], &mut disk);
     assert_eq!(places(&start(&disk).0), [13]);
-    commit(&[remove(13)], &mut disk, &hub);
+    commit(&[remove(13)], &mut disk);
     assert!(disk.entries.is_empty(), "{:?}", disk.entries);
     // All at once needs no mark.
-    commit(&records, &mut disk, &hub);
+    commit(&records, &mut disk);
     let mut changes = Changes::default();
-    (10..=15).for_each(|it| put(&remove(it), &hub, &mut changes));
-    assert_eq!(changes.fold(&mut disk.bundles).entries().count(), 1);
+    (10..=15).for_each(|it| put(&remove(it), &mut changes));
+    assert_eq!(changes.fold(&mut disk.bundles, &disk.hub).entries().count(), 1);
 }
 
 #[test]
 fn no_new_message_gets_a_place_in_a_bundle_whose_last_ones_are_gone() {
-    let (mut disk, hub, samples) = (Disk::default(), hub(), samples());
+    let (mut disk, samples) = (Disk::default(), samples());
     let session = key("c");
     let mut records: Vec<_> = (10..=15).map(|it| message(&session, it, "x")).collect();
     records.extend([samples[0].clone(), samples[7].clone()]);
-    commit(&records, &mut disk, &hub);
+    commit(&records, &mut disk);
     let remove = |it| Record::MessageRemove { key: session.clone(), sequence: it };
-    commit(&[remove(14), remove(15)], &mut disk, &hub);
+    commit(&[remove(14), remove(15)], &mut disk);
     let (mut image, mut bundles) = (Image::default(), Bundles::default());
     for (key, value) in &disk.entries {
         assert!(load((key, value), &mut image, &Limits::default(), &mut bundles));
@@ -161,10 +161,10 @@ fn no_new_message_gets_a_place_in_a_bundle_whose_last_ones_are_gone() {
 
 #[test]
 fn no_bytes_of_a_bundle_or_a_mark_make_a_reader_panic() {
-    let (mut disk, hub, session) = (Disk::default(), hub(), key("c"));
+    let (mut disk, session) = (Disk::default(), key("c"));
     let records: Vec<_> = (1..=3).map(|it| message(&session, it, "x")).collect();
-    commit(&records, &mut disk, &hub);
-    commit(&[Record::MessageRemove { key: session.clone(), sequence: 2 }], &mut disk, &hub);
+    commit(&records, &mut disk);
+    commit(&[Record::MessageRemove { key: session.clone(), sequence: 2 }], &mut disk);
     let (mut understood, all) = (0, disk.entries.clone());
     assert_eq!(all.len(), 2);
     for (key, value) in &all {
@@ -187,11 +187,26 @@ fn no_bytes_of_a_bundle_or_a_mark_make_a_reader_panic() {
 }
 
 #[test]
+fn what_is_retained_is_what_the_hub_has_when_changes_are_brought_together_also_of_those_added() {
+    let (mut disk, mut changes, mut later) =
+        (Disk::default(), Changes::default(), Changes::default());
+    let of = |text: &str| delivery(text).message;
+    put(&Record::RetainedPut(of("of before")), &mut later);
+    let mut image = Image::default();
+    image.take(Record::RetainedPut(of("of now")));
+    assert!(image.restore_retained(&disk.hub, mqtt::Timestamp(1)).is_empty());
+    changes.append(&later);
+    disk.commit(&mut changes);
+    let [value] = &disk.entries.values().collect::<Vec<_>>()[..] else { panic!("one entry") };
+    assert!(value.ends_with(b"of now"));
+}
+
+#[test]
 fn a_mark_whose_bundle_is_lost_is_removed_before_its_place_is_used_again() {
-    let (mut disk, hub, session) = (Disk::default(), hub(), key("c"));
+    let (mut disk, session) = (Disk::default(), key("c"));
     let records: Vec<_> = (1..=3).map(|it| message(&session, it, "x")).collect();
-    commit(&records, &mut disk, &hub);
-    commit(&[Record::MessageRemove { key: session.clone(), sequence: 2 }], &mut disk, &hub);
+    commit(&records, &mut disk);
+    commit(&[Record::MessageRemove { key: session.clone(), sequence: 2 }], &mut disk);
     disk.entries.retain(|key, value| Messages::read(key, value).is_none());
     assert_eq!(disk.entries.len(), 1, "the mark");
     let (mut image, mut bundles) = (Image::default(), Bundles::default());
@@ -203,7 +218,7 @@ fn a_mark_whose_bundle_is_lost_is_removed_before_its_place_is_used_again() {
     disk.bundles = bundles;
     disk.commit(&mut changes);
     assert!(disk.entries.is_empty());
-    commit(&records, &mut disk, &hub);
+    commit(&records, &mut disk);
     assert_eq!(start(&disk).0.len(), 3);
 }
 
@@ -217,38 +232,38 @@ struct Trial {
 }
 
 impl Trial {
-    fn put(&mut self, which: usize, number: &mut impl FnMut(usize) -> usize, hub: &Hub) {
+    fn put(&mut self, which: usize, number: &mut impl FnMut(usize) -> usize) {
         let session = key(NAMES[which]);
         for _ in 0..1 + number(90) {
             // Places that are used for something else make a gap.
             self.next[which] += 1 + u64::from(number(20) == 0);
             let (place, text) = (self.next[which], number(1_000).to_string());
-            put(&message(&session, place, &text), hub, &mut self.waiting);
+            put(&message(&session, place, &text), &mut self.waiting);
             self.known.insert((session.client_id.clone(), place), text);
         }
     }
 
-    fn remove(&mut self, client_id: Arc<str>, sequence: u64, hub: &Hub) {
+    fn remove(&mut self, client_id: Arc<str>, sequence: u64) {
         let key = SessionKey { client_id, ..key("") };
-        put(&Record::MessageRemove { key, sequence }, hub, &mut self.waiting);
+        put(&Record::MessageRemove { key, sequence }, &mut self.waiting);
     }
 
-    fn remove_some(&mut self, which: usize, number: &mut impl FnMut(usize) -> usize, hub: &Hub) {
+    fn remove_some(&mut self, which: usize, number: &mut impl FnMut(usize) -> usize) {
         let names = self.known.keys().filter(|(client, _)| **client == *NAMES[which]);
         let names: Vec<_> = names.cloned().collect();
         let from = number(names.len() + 1);
         for name in names[from..].iter().take(1 + number(80)) {
             self.known.remove(name);
-            self.remove(name.0.clone(), name.1, hub);
+            self.remove(name.0.clone(), name.1);
         }
     }
 
     /// The session ends and begins again.
-    fn renew(&mut self, which: usize, hub: &Hub) {
-        put(&Record::SessionRemove(key(NAMES[which])), hub, &mut self.waiting);
+    fn renew(&mut self, which: usize) {
+        put(&Record::SessionRemove(key(NAMES[which])), &mut self.waiting);
         self.known.retain(|(client, _), _| **client != *NAMES[which]);
         self.next[which] = 0;
-        put(&samples()[0], hub, &mut self.waiting);
+        put(&samples()[0], &mut self.waiting);
     }
 
     fn commit(&mut self, is_started_again: bool) {
@@ -263,9 +278,9 @@ impl Trial {
         }
     }
 
-    fn end(mut self, hub: &Hub) {
+    fn end(mut self) {
         for (client_id, sequence) in std::mem::take(&mut self.known).into_keys() {
-            self.remove(client_id, sequence, hub);
+            self.remove(client_id, sequence);
         }
         self.commit(false);
         let left = self.disk.entries.keys().filter(|key| !key.ends_with(b"h"));
@@ -277,15 +292,15 @@ impl Trial {
 #[test]
 fn whatever_comes_goes_fails_and_is_read_again_each_message_is_there_once_as_long_as_it_should_be()
 {
-    let (hub, mut number) = (hub(), numbers());
+    let mut number = numbers();
     for _ in 0..100 {
         let mut trial = Trial::default();
         for _ in 0..60 {
             let which = number(2);
             match number(12) {
-                0..4 => trial.put(which, &mut number, &hub),
-                4..8 => trial.remove_some(which, &mut number, &hub),
-                8 => trial.renew(which, &hub),
+                0..4 => trial.put(which, &mut number),
+                4..8 => trial.remove_some(which, &mut number),
+                8 => trial.renew(which),
                 9 => {
                     // The disk fails, and has taken it or not.
                     if number(2) == 0 {
@@ -296,8 +311,8 @@ fn whatever_comes_goes_fails_and_is_read_again_each_message_is_there_once_as_lon
                 10 => {
                     // It fails with what was brought together before, and more has come since.
                     let mut former = std::mem::take(&mut trial.waiting);
-                    let _folded = former.fold(&mut trial.disk.bundles);
-                    trial.put(which, &mut number, &hub);
+                    let _folded = former.fold(&mut trial.disk.bundles, &trial.disk.hub);
+                    trial.put(which, &mut number);
                     former.append(&trial.waiting);
                     former.are_perhaps_there();
                     trial.waiting = former;
@@ -305,7 +320,7 @@ fn whatever_comes_goes_fails_and_is_read_again_each_message_is_there_once_as_lon
                 _ => trial.commit(number(2) == 0),
             }
         }
-        trial.end(&hub);
+        trial.end();
     }
 }
 

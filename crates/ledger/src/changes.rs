@@ -7,9 +7,14 @@ use std::collections::BTreeMap;
 use std::ops::Bound::{Included, Unbounded};
 use std::ops::Range;
 
+use broker::{Hub, SessionKey, StoredDelivery};
+use topic::TopicName;
+
 use crate::bundles::{BUNDLE_MESSAGES_MAX, Bundles, Left, Touched};
 use crate::bytes::Output;
-use crate::record::{MARK, MESSAGE, VERSION};
+use crate::messages::NEW_HEAD;
+use crate::record::{self, MARK, MESSAGE, VERSION};
+use crate::runs::{BUNDLE_BYTES_MAX, Piece, RemovedMessage, Runs};
 
 /// What the next commit changes.
 #[derive(Debug, Default)]
@@ -17,9 +22,15 @@ pub struct Changes {
     /// Keys with their values behind them.
     bytes: Vec<u8>,
     steps: Vec<Step>,
+    /// Messages of sessions that come and go.
+    messages: Runs,
     /// Keys that begin with one of these are removed, unless they are put again. None of them begins with another.
     prefixes: BTreeMap<Vec<u8>, Removal>,
+    /// Topics on which something else is retained than before.
+    retained: Vec<TopicName>,
     is_folded: bool,
+    /// Memory for steps.
+    spare: Vec<Step>,
 }
 
 /// Something that happens to a key.
@@ -37,15 +48,21 @@ pub(crate) enum Act {
     Put,
     /// The disk has no such key: if it is removed again, there is nothing to do.
     PutNew,
-    /// The same of a message of a session, whose payload begins in its value there.
-    PutMessage {
-        payload: usize,
-    },
     /// There is such a key: on the disk, or only here.
     Update,
     Remove,
-    /// Of a message of a session, which may be in a bundle.
-    RemoveMessage,
+}
+
+/// A bundle that is being made.
+#[derive(Debug)]
+struct Open {
+    /// Where its key begins.
+    start: usize,
+    session: Range<usize>,
+    first: u64,
+    count: u8,
+    /// Where its value begins.
+    value: usize,
 }
 
 /// What is to be removed.
@@ -78,20 +95,21 @@ impl Changes {
         self.is_folded = false;
     }
 
-    /// Notes that a message of a session is put: its key, what its value says before the payload, and the payload.
-    pub(crate) fn note_message(
+    /// Notes that a message of a session is put, which has no other of this place.
+    pub(crate) fn put_message(
         &mut self,
-        key: impl FnOnce(&mut Output<'_>),
-        head: impl FnOnce(&mut Output<'_>),
-        payload: &[u8],
+        session: &SessionKey,
+        sequence: u64,
+        delivery: &StoredDelivery,
     ) {
-        self.note(Act::PutNew, key, head);
-        if let Some(step) = self.steps.last_mut() {
-            step.act = Act::PutMessage { payload: step.value_length };
-            let before = self.bytes.len();
-            Output(&mut self.bytes).bytes(payload);
-            step.value_length += self.bytes.len() - before;
-        }
+        self.messages.put(session, sequence, delivery, &mut self.bytes);
+        self.is_folded = false;
+    }
+
+    /// Notes that a message of a session is removed.
+    pub(crate) fn remove_message(&mut self, session: &SessionKey, sequence: u64) {
+        self.messages.remove(session, sequence, &mut self.bytes);
+        self.is_folded = false;
     }
 
     /// Removes all keys that begin with this, which must not begin with what another call gives, nor the other way round.
@@ -100,21 +118,37 @@ impl Changes {
         self.is_folded = false;
     }
 
+    /// Notes that something else is retained on a topic.
+    pub(crate) fn note_retained(&mut self, topic: &TopicName) {
+        self.retained.push(topic.clone());
+        self.is_folded = false;
+    }
+
     /// Brings together what was noted. It is to be written before what another is brought together to with these bundles, or added to
     /// what is.
-    pub fn fold(&mut self, bundles: &mut Bundles) -> Folded<'_> {
+    ///
+    /// What is retained is asked of the hub now: shards may report changes of one topic in another order than they made them.
+    pub fn fold(&mut self, bundles: &mut Bundles, hub: &Hub) -> Folded<'_> {
         if !self.is_folded {
+            for topic in std::mem::take(&mut self.retained) {
+                record::put_retained(&topic, hub, self);
+            }
             for (session, removal) in &mut self.prefixes {
                 if std::mem::take(&mut removal.is_new) {
                     bundles.forget(session);
                 }
             }
+            self.fold_messages(bundles);
             self.bring_together();
-            if self.bundle(bundles) {
-                self.bring_together();
-            }
             self.is_folded = true;
         }
+        Folded(self)
+    }
+
+    /// What the last call of [`Changes::fold`] gave. Nothing may have been noted since.
+    #[must_use]
+    pub fn folded(&self) -> Folded<'_> {
+        debug_assert!(self.is_folded, "it is not brought together");
         Folded(self)
     }
 
@@ -131,72 +165,128 @@ impl Changes {
         // Those of one key stay in the order in which they were noted.
         self.steps.sort_by(|one, other| one.key(bytes).cmp(other.key(bytes)));
         let of_one_key = self.steps.chunk_by(|one, other| one.key(bytes) == other.key(bytes));
-        self.steps = of_one_key.filter_map(|steps| fold(steps, bytes, prefixes)).collect();
+        self.spare.clear();
+        self.spare.extend(of_one_key.filter_map(|steps| fold(steps, bytes, prefixes)));
+        std::mem::swap(&mut self.steps, &mut self.spare);
     }
 
-    /// Makes bundles of messages that follow each other, and marks of messages that go and are in one. Says whether there are any.
-    fn bundle(&mut self, bundles: &mut Bundles) -> bool {
-        let steps = std::mem::take(&mut self.steps);
-        self.steps.reserve(steps.len());
-        let (mut touched, mut is_any): (Vec<(Step, Touched)>, _) = (Vec::new(), false);
-        let mut rest = &*steps;
-        while let Some(first) = rest.first() {
-            let (these, others) = rest.split_at(bundled(rest, &self.bytes));
-            rest = others;
-            if these.len() > 1 {
-                self.put_bundle(these, bundles);
-                is_any = true;
+    /// Makes entries of messages that come and stay, and removes those that go.
+    fn fold_messages(&mut self, bundles: &mut Bundles) {
+        let mut messages = std::mem::take(&mut self.messages);
+        // What was before the session was removed has gone with it.
+        messages.put.retain(|run| run.session.start >= self.removed_before(&run.session));
+        messages.removed.retain(|it| it.at >= self.removed_before(&it.session));
+        messages.sort(&self.bytes);
+        let mut touched: Vec<(Range<usize>, Touched)> = Vec::new();
+        for removed in std::mem::take(&mut messages.removed) {
+            if messages.take_out(&removed, &self.bytes) {
                 continue;
             }
-            let gone = (first.act == Act::RemoveMessage)
-                .then(|| bundles.remove(first.session(&self.bytes), first.sequence(&self.bytes)));
-            let Some(Some(touch)) = gone else {
-                self.steps.push(*first);
-                continue;
-            };
-            let is_known = touched.last().is_some_and(|(other, known)| {
-                known.first == touch.first
-                    && other.session(&self.bytes) == first.session(&self.bytes)
-            });
-            if !is_known {
-                touched.push((*first, touch));
+            let RemovedMessage { session, sequence, .. } = &removed;
+            match bundles.remove(self.at(session), *sequence) {
+                None => {
+                    let session = self.at(session).to_vec();
+                    let key = |out: &mut Output<'_>| {
+                        out.raw(&session).byte(MESSAGE).u64(*sequence);
+                    };
+                    self.note(Act::Remove, key, |_| ());
+                }
+                Some(it) => {
+                    let is_known = touched.last().is_some_and(|(other, known)| {
+                        known.first == it.first && self.at(other) == self.at(session)
+                    });
+                    if !is_known {
+                        touched.push((session.clone(), it));
+                    }
+                }
             }
         }
-        for (step, touch) in &touched {
-            self.put_mark(*step, *touch, bundles);
+        for (session, touched) in &touched {
+            self.put_mark(session, *touched, bundles);
         }
-        is_any || !touched.is_empty()
+        let mut open = None;
+        for run in &messages.put {
+            for piece in run.pieces(&self.bytes) {
+                open = Some(self.put_piece(open, &run.session, &piece, bundles));
+            }
+        }
+        self.close(open, bundles);
+        messages.clear(BYTES_KEPT);
+        self.messages = messages;
     }
 
-    /// A bundle of these messages.
-    fn put_bundle(&mut self, steps: &[Step], bundles: &mut Bundles) {
-        let (Some(first), Ok(count)) = (steps.first(), u8::try_from(steps.len())) else { return };
-        bundles.insert(first.session(&self.bytes), first.sequence(&self.bytes), count);
+    /// Puts messages into an entry, the one that is open if they follow what is in it and there is room.
+    fn put_piece(
+        &mut self,
+        open: Option<Open>,
+        session: &Range<usize>,
+        piece: &Piece,
+        bundles: &mut Bundles,
+    ) -> Open {
+        let follows = |open: &Open| {
+            open.first.saturating_add(u64::from(open.count)) == piece.first
+                && usize::from(open.count) + usize::from(piece.count) <= BUNDLE_MESSAGES_MAX
+                && self.bytes.len() - open.value + piece.body.len() <= BUNDLE_BYTES_MAX
+                && self.at(&open.session) == self.at(session)
+        };
+        let mut open = match open {
+            Some(open) if follows(&open) => open,
+            other => {
+                self.close(other, bundles);
+                self.open(session, piece.first)
+            }
+        };
+        if let Some(head) = &piece.head {
+            self.bytes.push(NEW_HEAD);
+            self.bytes.extend_from_within(head.clone());
+        }
+        self.bytes.extend_from_within(piece.body.clone());
+        open.count += piece.count;
+        open
+    }
+
+    fn open(&mut self, session: &Range<usize>, first: u64) -> Open {
         let start = self.bytes.len();
-        self.bytes.extend_from_within(first.key_range());
-        self.bytes.push(count);
-        let key_length = self.bytes.len() - start;
-        self.bytes.push(VERSION);
-        let mut former: Option<Range<usize>> = None;
-        for step in steps {
-            let (head, payload) = step.head_and_payload();
-            let is_same =
-                former.is_some_and(|it| self.bytes.get(it) == self.bytes.get(head.clone()));
-            self.bytes.push(u8::from(is_same));
-            if !is_same {
-                self.bytes.extend_from_within(head.clone());
-            }
-            self.bytes.extend_from_within(payload);
-            former = Some(head);
-        }
-        let value_length = self.bytes.len() - start - key_length;
-        self.steps.push(Step { start, key_length, value_length, act: Act::Put });
+        self.bytes.extend_from_within(session.clone());
+        // How many there are is not known yet.
+        Output(&mut self.bytes).byte(MESSAGE).u64(first).byte(0).byte(VERSION);
+        Open { start, session: session.clone(), first, count: 0, value: self.bytes.len() - 1 }
     }
 
-    /// What is left of a bundle from which this message and perhaps others go.
-    fn put_mark(&mut self, step: Step, touched: Touched, bundles: &mut Bundles) {
+    /// Nothing more comes into this one. One message alone is an entry of the simple form.
+    fn close(&mut self, open: Option<Open>, bundles: &mut Bundles) {
+        let Some(Open { start, session, first, count, value }) = open else { return };
+        let end = self.bytes.len();
+        if count > 1 {
+            if let Some(place) = self.bytes.get_mut(value - 1) {
+                *place = count;
+            }
+            bundles.insert(self.at(&session), first, count);
+            let (key_length, value_length) = (value - start, end - value);
+            return self.steps.push(Step { start, key_length, value_length, act: Act::Put });
+        }
+        self.bytes.extend_from_within(start..value - 1);
+        let key_length = self.bytes.len() - end;
+        self.bytes.push(VERSION);
+        // It says all by itself.
+        self.bytes.extend_from_within(value + 2..end);
+        let value_length = self.bytes.len() - end - key_length;
+        self.steps.push(Step { start: end, key_length, value_length, act: Act::PutNew });
+    }
+
+    /// What was noted of this session before is removed.
+    fn removed_before(&self, session: &Range<usize>) -> usize {
+        self.prefixes.get(self.at(session)).map_or(0, |it| it.before)
+    }
+
+    fn at(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.get(range.clone()).unwrap_or_default()
+    }
+
+    /// What is left of a bundle from which messages go.
+    fn put_mark(&mut self, session: &Range<usize>, touched: Touched, bundles: &mut Bundles) {
         let Touched { first, was_marked } = touched;
-        let session = step.session(&self.bytes).to_vec();
+        let session = self.at(session).to_vec();
         let mark = |out: &mut Output<'_>| put_mark_key(&session, first, out);
         match bundles.left(&session, first) {
             None => {}
@@ -221,6 +311,8 @@ impl Changes {
     pub fn append(&mut self, later: &Changes) {
         let shift = self.bytes.len();
         self.bytes.extend_from_slice(&later.bytes);
+        self.messages.append(&later.messages, shift);
+        self.retained.extend_from_slice(&later.retained);
         let shifted = |step: &Step| Step { start: step.start + shift, ..*step };
         self.steps.extend(later.steps.iter().map(shifted));
         let prefixes = later.prefixes.iter();
@@ -238,15 +330,18 @@ impl Changes {
         self.bytes.shrink_to(BYTES_KEPT);
         self.steps.clear();
         self.steps.shrink_to(BYTES_KEPT / size_of::<Step>());
+        self.messages.clear(BYTES_KEPT);
         self.prefixes.clear();
+        self.retained.clear();
+        self.spare.clear();
+        self.spare.shrink_to(BYTES_KEPT / size_of::<Step>());
+        self.is_folded = false;
     }
 
-    /// A commit failed: nothing is surely not on disk any more.
+    /// A commit failed: nothing that was brought together for it is surely not on disk any more.
     pub fn are_perhaps_there(&mut self) {
-        for step in &mut self.steps {
-            if step.act.is_new() {
-                step.act = Act::Put;
-            }
+        for step in self.steps.iter_mut().filter(|step| step.act == Act::PutNew) {
+            step.act = Act::Put;
         }
     }
 }
@@ -266,21 +361,9 @@ impl<'a> Folded<'a> {
     /// Each key that changes, in their order, with its new value; `None`: it is to go.
     pub fn entries(self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
         let bytes = &*self.0.bytes;
-        self.0
-            .steps
-            .iter()
-            .map(move |step| (step.key(bytes), (!step.act.removes()).then(|| step.value(bytes))))
-    }
-}
-
-impl Act {
-    /// Whether the disk surely has no such key before.
-    fn is_new(self) -> bool {
-        matches!(self, Act::PutNew | Act::PutMessage { .. })
-    }
-
-    fn removes(self) -> bool {
-        matches!(self, Act::Remove | Act::RemoveMessage)
+        self.0.steps.iter().map(move |step| {
+            (step.key(bytes), (step.act != Act::Remove).then(|| step.value(bytes)))
+        })
     }
 }
 
@@ -293,32 +376,6 @@ impl Step {
         bytes.get(self.key_range()).unwrap_or_default()
     }
 
-    /// Of a message: what the keys of all entries of its session begin with.
-    fn session(self, bytes: &[u8]) -> &[u8] {
-        self.key(bytes).split_last_chunk::<9>().map_or(&[], |(session, _)| session)
-    }
-
-    /// Of a message: its place.
-    fn sequence(self, bytes: &[u8]) -> u64 {
-        self.key(bytes).last_chunk().copied().map_or(0, u64::from_be_bytes)
-    }
-
-    /// Of a message that is put: where its value lies, without the version, before the payload and from there.
-    fn head_and_payload(self) -> (Range<usize>, Range<usize>) {
-        let start = self.start + self.key_length;
-        let payload = match self.act {
-            Act::PutMessage { payload } => start + payload,
-            _ => start + self.value_length,
-        };
-        (start + 1..payload, payload..start + self.value_length)
-    }
-
-    /// Whether it puts the message behind the one that `former` puts.
-    fn follows(self, former: Step, bytes: &[u8]) -> bool {
-        former.sequence(bytes).checked_add(1) == Some(self.sequence(bytes))
-            && former.session(bytes) == self.session(bytes)
-    }
-
     fn value(self, bytes: &[u8]) -> &[u8] {
         let start = self.start + self.key_length;
         bytes.get(start..start + self.value_length).unwrap_or_default()
@@ -327,21 +384,6 @@ impl Step {
 
 fn put_mark_key(session: &[u8], first: u64, out: &mut Output<'_>) {
     out.raw(session).byte(MARK).u64(first);
-}
-
-/// How many of these steps, from the first, make one entry.
-fn bundled(steps: &[Step], bytes: &[u8]) -> usize {
-    let (mut count, mut size, mut former) = (0, 0, None);
-    for step in steps.iter().take(BUNDLE_MESSAGES_MAX) {
-        size += step.value_length;
-        let is_message = matches!(step.act, Act::PutMessage { .. }) && size <= BUNDLE_BYTES_MAX;
-        if !is_message || former.is_some_and(|it| !step.follows(it, bytes)) {
-            break;
-        }
-        former = Some(*step);
-        count += 1;
-    }
-    count.max(1)
 }
 
 /// What becomes of one key by its steps, which are in order.
@@ -354,13 +396,12 @@ fn fold(steps: &[Step], bytes: &[u8], prefixes: &BTreeMap<Vec<u8>, Removal>) -> 
     let left = steps.iter().filter(|step| step.start >= removed);
     left.fold(None, |former, step| {
         let act = match (former.map(|it: Step| it.act), step.act) {
-            (Some(former), act) if former.is_new() && act.removes() => return None,
-            (_, Act::Remove | Act::RemoveMessage) => step.act,
+            (Some(Act::PutNew), Act::Remove) => return None,
+            (_, Act::Remove) => Act::Remove,
             (None | Some(Act::PutNew), Act::PutNew) | (Some(Act::PutNew), Act::Update) => {
                 Act::PutNew
             }
-            (None | Some(Act::PutMessage { .. }), Act::PutMessage { .. }) => step.act,
-            (_, Act::Put | Act::PutNew | Act::PutMessage { .. } | Act::Update) => Act::Put,
+            (_, Act::Put | Act::PutNew | Act::Update) => Act::Put,
         };
         Some(Step { act, ..*step })
     })
@@ -368,5 +409,3 @@ fn fold(steps: &[Step], bytes: &[u8], prefixes: &BTreeMap<Vec<u8>, Removal>) -> 
 
 /// Memory for bytes that stays when they are durable.
 const BYTES_KEPT: usize = 1 << 20;
-/// Bytes of the messages of a bundle, each as if it were alone: who wants one of them reads all.
-const BUNDLE_BYTES_MAX: usize = 32 << 10;

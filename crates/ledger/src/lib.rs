@@ -14,6 +14,7 @@ mod changes;
 mod load;
 mod messages;
 mod record;
+mod runs;
 #[cfg(test)]
 mod tests;
 

@@ -168,6 +168,24 @@ pub(crate) fn read_message(value: &mut Input<'_>) -> Option<Arc<Message>> {
     Some(head.with(value.bytes()?))
 }
 
+/// Goes over what a message of a session says before its payload.
+pub(crate) fn skip_head(value: &mut Input<'_>) -> Option<()> {
+    // QoS and retain flag of the delivery.
+    value.u16()?;
+    for _ in 0..value.u32()? {
+        value.u32()?;
+    }
+    // The same of the message, and when it expires.
+    value.u16()?;
+    value.optional()?;
+    value.u128()?;
+    // The rest of who wrote it, topic, properties.
+    for _ in 0..3 {
+        value.bytes()?;
+    }
+    Some(())
+}
+
 fn read_message_head<'a>(value: &mut Input<'a>) -> Option<MessageHead<'a>> {
     let qos = Qos::from_bits(value.byte()?)?;
     let retain = read_flag(value.byte()?)?;

@@ -13,11 +13,10 @@ use uuid::Uuid;
 
 use crate::bytes::{Input, Output};
 use crate::changes::{Act, Changes};
-use crate::messages::{put_delivery, put_message, put_message_head, read_delivery, read_message};
+use crate::messages::{put_delivery, put_message, read_delivery, read_message};
 
-/// Notes what a record changes. What is retained is asked of the hub: shards may report changes of one topic in another order
-/// than they made them.
-pub fn put(record: &Record, hub: &Hub, changes: &mut Changes) {
+/// Notes what a record changes.
+pub fn put(record: &Record, changes: &mut Changes) {
     match record {
         Record::SessionRemove(key) => {
             let mut prefix = Vec::new();
@@ -28,7 +27,7 @@ pub fn put(record: &Record, hub: &Hub, changes: &mut Changes) {
             remove(changes, |out| put_subscription_key(key, filter, out));
         }
         Record::MessageRemove { key, sequence } => {
-            changes.note(Act::RemoveMessage, |out| put_message_key(key, *sequence, out), |_| ());
+            changes.remove_message(key, *sequence);
         }
         Record::InflightRemove { key, packet_id } => {
             remove(changes, |out| put_exchange_key(key, IN_FLIGHT, *packet_id, out));
@@ -38,21 +37,16 @@ pub fn put(record: &Record, hub: &Hub, changes: &mut Changes) {
         }
         Record::ForwardRemove(way) => remove(changes, |out| put_way(*way, out)),
         Record::WillRemove(key) => remove(changes, |out| put_part_key(key, WILL, out)),
-        Record::RetainedRemove(topic) => put_retained(topic, hub, changes),
-        Record::RetainedPut(message) => put_retained(message.topic(), hub, changes),
+        Record::RetainedRemove(topic) => changes.note_retained(topic),
+        Record::RetainedPut(message) => changes.note_retained(message.topic()),
         Record::SessionPut { key, .. } => changes.note(
             Act::Put,
             |out| put_part_key(key, HEADER, out),
             |out| put_header(record, out.byte(SESSION_VERSION)),
         ),
-        Record::QueuedPut { key, sequence, delivery } => changes.note_message(
-            |out| put_message_key(key, *sequence, out),
-            |out| {
-                put_delivery(delivery, out.byte(VERSION));
-                put_message_head(&delivery.message, out);
-            },
-            delivery.message.payload(),
-        ),
+        Record::QueuedPut { key, sequence, delivery } => {
+            changes.put_message(key, *sequence, delivery);
+        }
         Record::SubscriptionPut { .. }
         | Record::InflightPut { .. }
         | Record::InflightReleased { .. }
@@ -137,7 +131,8 @@ fn put_targets(targets: &[(SessionKey, StoredDelivery)], out: &mut Output<'_>) {
     }
 }
 
-fn put_retained(topic: &TopicName, hub: &Hub, changes: &mut Changes) {
+/// Notes what is retained on a topic.
+pub(crate) fn put_retained(topic: &TopicName, hub: &Hub, changes: &mut Changes) {
     let put_key = |out: &mut Output<'_>| {
         out.byte(RETAINED).raw(topic.as_str().as_bytes());
     };
@@ -160,7 +155,8 @@ pub(crate) fn put_name(key: &SessionKey, out: &mut Output<'_>) {
     out.raw(key.user.0.as_bytes()).bytes(key.client_id.as_bytes());
 }
 
-fn put_session_key(key: &SessionKey, out: &mut Output<'_>) {
+/// What the keys of all entries of a session begin with.
+pub(crate) fn put_session_key(key: &SessionKey, out: &mut Output<'_>) {
     put_name(key, out.byte(SESSION));
 }
 

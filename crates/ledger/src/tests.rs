@@ -91,11 +91,17 @@ pub(crate) fn samples() -> Vec<Record> {
 }
 
 /// What is on a disk.
-#[derive(Default)]
 pub(crate) struct Disk {
     pub(crate) entries: BTreeMap<Vec<u8>, Vec<u8>>,
     /// As the broker knows them that writes to it.
     pub(crate) bundles: Bundles,
+    pub(crate) hub: Arc<Hub>,
+}
+
+impl Default for Disk {
+    fn default() -> Disk {
+        Disk { entries: BTreeMap::new(), bundles: Bundles::default(), hub: hub() }
+    }
 }
 
 impl Disk {
@@ -105,7 +111,7 @@ impl Disk {
     }
 
     pub(crate) fn make(&mut self, changes: &mut Changes) {
-        let folded = changes.fold(&mut self.bundles);
+        let folded = changes.fold(&mut self.bundles, &self.hub);
         for prefix in folded.removed_prefixes() {
             self.entries.retain(|key, _| !key.starts_with(prefix));
         }
@@ -119,9 +125,9 @@ impl Disk {
 }
 
 fn entries(records: &[Record]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let (mut disk, mut changes, hub) = (Disk::default(), Changes::default(), hub());
+    let (mut disk, mut changes) = (Disk::default(), Changes::default());
     for one in records {
-        put(one, &hub, &mut changes);
+        put(one, &mut changes);
     }
     disk.commit(&mut changes);
     disk.entries.into_iter().collect()
@@ -187,42 +193,43 @@ fn what_is_put_and_removed_before_the_commit_never_reaches_the_disk() {
     let message = Record::MessageRemove { key: key("c"), sequence: 1 };
     let received = Record::ReceivedRemove { key: key("c"), packet_id: PacketId::MIN };
     for record in [&samples[2], &samples[5], &message, &received] {
-        put(record, &hub, &mut changes);
+        put(record, &mut changes);
     }
     let way = Way { from: ShardId(1), to: ShardId(2), number: 3 };
-    put(&samples[7], &hub, &mut changes);
+    put(&samples[7], &mut changes);
     assert_eq!(
-        changes.fold(&mut bundles).entries().count(),
+        changes.fold(&mut bundles, &hub).entries().count(),
         3,
         "exchange received, removed one, forward"
     );
     // Bringing it together in between changes nothing.
-    put(&Record::ForwardRemove(way), &hub, &mut changes);
+    put(&Record::ForwardRemove(way), &mut changes);
     let packet_id = PacketId::new(0x1234).unwrap();
-    put(&Record::ReceivedRemove { key: key("c"), packet_id }, &hub, &mut changes);
+    put(&Record::ReceivedRemove { key: key("c"), packet_id }, &mut changes);
     let left: Vec<_> =
-        changes.fold(&mut bundles).entries().map(|(_, value)| value.is_some()).collect();
+        changes.fold(&mut bundles, &hub).entries().map(|(_, value)| value.is_some()).collect();
     assert_eq!(left, [false], "of what the disk may have had");
 }
 
 #[test]
 fn after_a_failed_commit_whatever_may_be_there_is_removed_all_the_same() {
-    let (mut disk, mut changes, hub) = (Disk::default(), Changes::default(), hub());
-    put(&samples()[2], &hub, &mut changes);
+    let (mut disk, mut changes) = (Disk::default(), Changes::default());
+    put(&samples()[2], &mut changes);
+    let _folded = changes.fold(&mut disk.bundles, &disk.hub);
     // The disk said no and took it nevertheless.
     disk.entries = entries(&samples()[2..3]).into_iter().collect();
     changes.are_perhaps_there();
-    put(&Record::MessageRemove { key: key("c"), sequence: 1 }, &hub, &mut changes);
+    put(&Record::MessageRemove { key: key("c"), sequence: 1 }, &mut changes);
     disk.commit(&mut changes);
     assert!(disk.entries.is_empty(), "{:?}", disk.entries);
 }
 
 #[test]
 fn a_session_that_ends_and_begins_again_in_one_commit_has_nothing_of_its_former_life() {
-    let (mut disk, mut changes, hub) = (Disk::default(), Changes::default(), hub());
+    let (mut disk, mut changes) = (Disk::default(), Changes::default());
     let samples = samples();
     let mut write = |records: &[&Record], disk: &mut Disk| {
-        records.iter().for_each(|one| put(one, &hub, &mut changes));
+        records.iter().for_each(|one| put(one, &mut changes));
         disk.commit(&mut changes);
     };
     write(&samples.iter().collect::<Vec<_>>(), &mut disk);
@@ -291,39 +298,47 @@ pub(crate) fn numbers() -> impl FnMut(usize) -> usize {
 
 #[test]
 fn however_records_are_brought_together_the_disk_is_as_if_each_had_been_committed_by_itself() {
-    let (hub, samples, mut number) = (hub(), samples(), numbers());
-    let packet_id = PacketId::new(0x1234).unwrap();
+    let (samples, mut number) = (samples(), numbers());
+    let (header, packet_id) = (samples[0].clone(), PacketId::new(0x1234).unwrap());
     let way = Way { from: ShardId(1), to: ShardId(2), number: 3 };
     // What is there, and what may happen to it then.
-    let ends = [
-        (2, Record::MessageRemove { key: key("c"), sequence: 1 }),
-        (3, Record::InflightRemove { key: key("c"), packet_id }),
-        (5, Record::ReceivedRemove { key: key("c"), packet_id }),
-        (7, Record::ForwardRemove(way)),
+    let mut samples = [2, 3, 5, 7].map(|it| samples[it].clone());
+    let mut ends = [
+        Record::MessageRemove { key: key("c"), sequence: 1 },
+        Record::InflightRemove { key: key("c"), packet_id },
+        Record::ReceivedRemove { key: key("c"), packet_id },
+        Record::ForwardRemove(way),
     ];
-    for _ in 0..2000 {
+    for round in 0..2000 {
         let (mut alone, mut together) = (Disk::default(), Disk::default());
         let (mut changes, mut earlier) = (Changes::default(), Changes::default());
-        for _ in 0..30 {
-            let (sample, end) = &ends[number(ends.len())];
+        for step in 0..30 {
+            let which = number(ends.len());
             let is_there = |disk: &Disk| {
-                entries(&samples[*sample..=*sample])
-                    .iter()
-                    .all(|(key, _)| disk.entries.contains_key(key))
+                let entries = entries(&samples[which..=which]);
+                entries.iter().all(|(key, _)| disk.entries.contains_key(key))
             };
             let record = match number(8) {
                 0 => &Record::SessionRemove(key("c")),
-                1 => &samples[0],
-                _ if is_there(&alone) => end,
-                _ => &samples[*sample],
+                1 => &header,
+                _ if is_there(&alone) => &ends[which],
+                _ => {
+                    // A place is given to one message only.
+                    let sequence = 2 * (30 * round + step);
+                    if let Record::QueuedPut { sequence: place, .. } = &mut samples[which] {
+                        *place = sequence;
+                        ends[0] = Record::MessageRemove { key: key("c"), sequence };
+                    }
+                    &samples[which]
+                }
             };
             let mut one = Changes::default();
-            put(record, &hub, &mut one);
+            put(record, &mut one);
             alone.commit(&mut one);
-            put(record, &hub, &mut changes);
+            put(record, &mut changes);
             match number(6) {
                 0 => {
-                    let folded = changes.fold(&mut together.bundles);
+                    let folded = changes.fold(&mut together.bundles, &together.hub);
                     assert!(folded.entries().is_sorted_by_key(|(key, _)| key));
                 }
                 1 => {
@@ -335,6 +350,7 @@ fn however_records_are_brought_together_the_disk_is_as_if_each_had_been_committe
                     // It fails; the disk has taken it or not.
                     earlier.append(&changes);
                     changes.clear();
+                    let _folded = earlier.fold(&mut together.bundles, &together.hub);
                     if number(2) == 0 {
                         together.make(&mut earlier);
                     }

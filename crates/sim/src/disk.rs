@@ -24,13 +24,12 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Makes the changes, as the store does.
-    pub(crate) fn write(&mut self, changes: &mut Changes, bundles: &mut Bundles) {
-        self.write_behind(changes.fold(bundles), 0);
+    pub(crate) fn write(&mut self, changes: Folded<'_>) {
+        self.write_behind(changes, 0);
     }
 
     /// The second half of the changes is there and the first is not, which the log's checksums make impossible: for a mutation.
-    pub(crate) fn tear(&mut self, changes: &mut Changes, bundles: &mut Bundles) {
-        let changes = changes.fold(bundles);
+    pub(crate) fn tear(&mut self, changes: Folded<'_>) {
         self.write_behind(changes, changes.entries().count() / 2);
     }
 
@@ -75,10 +74,13 @@ impl Disk {
     }
 
     /// What is there of what is wanted, as the broker sees it that is about to sync some of it.
-    pub(crate) fn read(&self, fetch: &Fetch, writer: &mut Writer) -> Vec<(u64, StoredDelivery)> {
+    pub(crate) fn read(
+        &self,
+        fetch: &Fetch,
+        written: &VecDeque<Written>,
+    ) -> Vec<(u64, StoredDelivery)> {
         let mut seen = Disk { entries: self.entries.clone(), ..Disk::default() };
-        let Writer { written, bundles, .. } = writer;
-        written.iter_mut().for_each(|one| seen.write(&mut one.changes, bundles));
+        written.iter().for_each(|one| seen.write(one.changes.folded()));
         let mut found = Vec::new();
         for sequence in fetch.sequences() {
             let (from, to) = ledger::message_range(fetch.key(), *sequence);
@@ -142,17 +144,17 @@ pub(crate) struct Written {
 }
 
 impl Writer {
-    pub(crate) fn take(&mut self, shard: usize, number: u64, records: &[Record], hub: &Hub) {
+    pub(crate) fn take(&mut self, shard: usize, number: u64, records: &[Record]) {
         for record in records {
-            ledger::put(record, hub, &mut self.next.changes);
+            ledger::put(record, &mut self.next.changes);
         }
         self.next.groups.push((shard, number));
     }
 
     /// Writes what is gathered.
-    pub(crate) fn write(&mut self) {
+    pub(crate) fn write(&mut self, hub: &Hub) {
         if !self.next.groups.is_empty() {
-            let _folded = self.next.changes.fold(&mut self.bundles);
+            let _folded = self.next.changes.fold(&mut self.bundles, hub);
             self.written.push_back(std::mem::take(&mut self.next));
         }
     }

@@ -209,7 +209,7 @@ impl Sim {
         if has_room && self.choices.chance(1, 3) {
             // It is synced later.
             self.world.gather(groups);
-            self.world.writer.write();
+            self.world.write();
             self.trace.note(format!("{groups} groups are written"));
         } else {
             self.write_disk(groups);

@@ -124,17 +124,21 @@ impl World {
     /// The first groups go to the thread that writes.
     pub(crate) fn gather(&mut self, groups: usize) {
         for (shard, number, records) in self.pending.drain(..groups.min(self.pending.len())) {
-            self.writer.take(shard, number, &records, &self.hub);
+            self.writer.take(shard, number, &records);
         }
+    }
+
+    /// The thread that writes writes what is gathered.
+    pub(crate) fn write(&mut self) {
+        self.writer.write(&self.hub);
     }
 
     /// What is gathered and written becomes durable. Gives the shards that have nothing waiting any more.
     pub(crate) fn commit(&mut self, judge: &Judge) -> Vec<usize> {
         self.disk.note(judge);
-        self.writer.write();
-        let Writer { written, bundles, .. } = &mut self.writer;
-        for mut one in written.drain(..) {
-            self.disk.write(&mut one.changes, bundles);
+        self.writer.write(&self.hub);
+        for one in self.writer.written.drain(..) {
+            self.disk.write(one.changes.folded());
             self.committed.extend(one.groups);
         }
         if std::mem::take(&mut self.writer.has_failed) {
@@ -152,10 +156,9 @@ impl World {
 
     /// The disk says no, and has as many of what was written, the first ones, nevertheless. All of it will be written again.
     pub(crate) fn fail(&mut self, there: usize, mutation: Option<Mutation>) {
-        self.writer.write();
-        let Writer { written, bundles, .. } = &mut self.writer;
-        for one in written.iter_mut().take(there) {
-            self.disk.write(&mut one.changes, bundles);
+        self.writer.write(&self.hub);
+        for one in self.writer.written.iter().take(there) {
+            self.disk.write(one.changes.folded());
         }
         self.writer.take_back();
         // Or as if nothing of it could be there.
@@ -169,15 +172,14 @@ impl World {
     /// The broker dies when it has written what is gathered; as many of that, the first ones, are on the disk. Gives the shards all of
     /// whose records are there.
     pub(crate) fn die(&mut self, there: usize, mutation: Option<Mutation>) -> Vec<usize> {
-        self.writer.write();
+        self.writer.write(&self.hub);
         let is_all = there >= self.writer.written.len();
         let torn = (mutation == Some(Mutation::TearBatch)).then_some(there);
-        let Writer { written, bundles, .. } = &mut self.writer;
-        for (at, one) in written.iter_mut().enumerate() {
+        for (at, one) in self.writer.written.iter().enumerate() {
             if at < there {
-                self.disk.write(&mut one.changes, bundles);
+                self.disk.write(one.changes.folded());
             } else if torn == Some(at) {
-                self.disk.tear(&mut one.changes, bundles);
+                self.disk.tear(one.changes.folded());
             }
         }
         if is_all { self.all_written() } else { Vec::new() }
@@ -191,7 +193,7 @@ impl World {
         change: impl FnOnce(&Fetch, &mut Vec<(u64, StoredDelivery)>),
     ) {
         let (shard, fetch) = self.fetches.remove(index);
-        let mut messages = self.disk.read(&fetch, &mut self.writer);
+        let mut messages = self.disk.read(&fetch, &self.writer.written);
         change(&fetch, &mut messages);
         let content = FetchContent::Messages(messages);
         let content = if answers { content } else { FetchContent::Unavailable };
@@ -236,10 +238,10 @@ impl World {
         let mut changes = Changes::default();
         changes.remove_stray_marks(&mut bundles);
         for record in image.settle().iter().chain(&image.restore_retained(&self.hub, self.at())) {
-            ledger::put(record, &self.hub, &mut changes);
+            ledger::put(record, &mut changes);
         }
         self.disk.note(judge);
-        self.disk.write(&mut changes, &mut bundles);
+        self.disk.write(changes.fold(&mut bundles, &self.hub));
         self.writer.bundles = bundles;
         let now = self.at();
         self.engines = (0..shards)

@@ -12,7 +12,7 @@ use access::Policy;
 use admin::{RefusalSink, RefusedRequest};
 use broker::{
     Attach, AttachRefusal, AttachRefused, ClientView, ConnectionId, ConnectionLost, Effect, Engine,
-    Forecast, PolicyMoved, Progress, Record, Report, ShardId,
+    Forecast, PolicyMoved, Progress, Report, ShardId,
 };
 use hashbrown::HashSet;
 use mqtt::{ReasonCode, Timestamp};
@@ -27,7 +27,7 @@ use super::proven::{self, Proven};
 use super::remainder::{READ_BYTES_MAX, Remainder};
 use super::report;
 use super::sources::Pulse;
-use super::state::Journal;
+use super::state::{Journal, Records};
 use super::transport::Transport;
 use super::turns::{self, Turns};
 use super::{farewell, refusal};
@@ -47,7 +47,7 @@ pub(crate) struct Shard {
     /// `None`: nothing is kept.
     journal: Option<Arc<Journal>>,
     /// What is to be durable together.
-    records: RefCell<Vec<Record>>,
+    records: RefCell<Records>,
     /// What was refused in this round, and where it goes.
     refused: RefCell<Vec<RefusedRequest>>,
     refusals: RefusalSink,
@@ -271,10 +271,11 @@ impl Shard {
         let mut engine = self.engine.borrow_mut();
         while let Some(effect) = engine.poll_effect() {
             match effect {
-                Effect::Persist(record) => self.records.borrow_mut().push(record),
+                Effect::Persist(record) => self.records.borrow_mut().put(&record),
                 Effect::Commit(number) => {
                     if let Some(journal) = &self.journal {
-                        journal.write(self.id, number, self.records.take());
+                        let records = self.records.take();
+                        *self.records.borrow_mut() = journal.write(self.id, number, records);
                     }
                 }
                 Effect::Flush(id) => self.dirty.borrow_mut().push(id),

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use broker::{Fetch, Fetched, Hub, Record, ShardId};
-use ledger::Bundles;
+use ledger::{Bundles, Changes};
 use parking_lot::Mutex;
 use store::StateLog;
 use tokio::sync::Notify;
@@ -51,14 +51,30 @@ struct ShardProgress {
     /// What was read from disk for it.
     fetched: Mutex<Vec<Fetched>>,
     changed: Notify,
+    /// Empty ones, to be used again.
+    spare: Mutex<Vec<Records>>,
+}
+
+/// What one shard has recorded, as the log is to have it: made on the thread of the shard, where it is at hand.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    pub(super) changes: Changes,
+    /// About how many bytes they hold as objects.
+    pub(super) bytes: usize,
+}
+
+impl Records {
+    pub(crate) fn put(&mut self, record: &Record) {
+        ledger::put(record, &mut self.changes);
+        self.bytes += record.size();
+    }
 }
 
 /// Records of one shard that are durable together.
 pub(super) struct Group {
     pub(super) shard: ShardId,
     pub(super) number: u64,
-    pub(super) records: Vec<Record>,
-    pub(super) bytes: usize,
+    pub(super) records: Records,
 }
 
 /// How far the threads are with what a shard has given them.
@@ -89,6 +105,18 @@ impl Progress {
         for shard in told {
             if let Some(progress) = self.shards.get(usize::from(shard.0)) {
                 progress.changed.notify_one();
+            }
+        }
+    }
+
+    /// What was in them is taken over.
+    pub(super) fn give_back(&self, shard: ShardId, mut records: Records) {
+        records.changes.clear();
+        records.bytes = 0;
+        if let Some(progress) = self.shards.get(usize::from(shard.0)) {
+            let mut spare = progress.spare.lock();
+            if spare.len() < SPARES {
+                spare.push(records);
             }
         }
     }
@@ -170,14 +198,16 @@ impl Journal {
         }))
     }
 
-    /// Hands over what a shard has recorded. Groups of one shard come in the order of their numbers.
-    pub(crate) fn write(&self, shard: ShardId, number: u64, records: Vec<Record>) {
-        let bytes = records.iter().map(Record::size).sum();
-        self.progress.waiting_bytes.fetch_add(bytes, Ordering::AcqRel);
+    /// Hands over what a shard has recorded, and gives empty ones for what it records next. Groups of one shard come in the order of their
+    /// numbers.
+    pub(crate) fn write(&self, shard: ShardId, number: u64, records: Records) -> Records {
+        self.progress.waiting_bytes.fetch_add(records.bytes, Ordering::AcqRel);
         if let Some(groups) = &*self.groups.lock() {
             // It ends only after all shards.
-            drop(groups.send(Message::Group(Group { shard, number, records, bytes })));
+            drop(groups.send(Message::Group(Group { shard, number, records })));
         }
+        let progress = self.progress.shards.get(usize::from(shard.0));
+        progress.and_then(|it| it.spare.lock().pop()).unwrap_or_default()
     }
 
     /// Has messages read that wait on disk only. They come with [`Journal::changed`].
@@ -267,3 +297,6 @@ impl Journal {
         }
     }
 }
+
+/// Empty records that a shard finds when it has handed over others.
+const SPARES: usize = 4;

@@ -16,7 +16,7 @@ use broker::{Engine, Hub, Image, Limits, ShardId};
 use ledger::{Bundles, Changes};
 use store::{Safety, StateLog};
 
-pub(crate) use journal::Journal;
+pub(crate) use journal::{Journal, Records};
 pub(crate) use stall::watch;
 
 use super::clock;
@@ -68,9 +68,9 @@ impl State {
         let mut changes = Changes::default();
         changes.remove_stray_marks(&mut bundles);
         for settled in image.settle().iter().chain(&image.restore_retained(hub, now)) {
-            ledger::put(settled, hub, &mut changes);
+            ledger::put(settled, &mut changes);
         }
-        commit(&mut log, &mut changes, &mut bundles).map_err(refuse)?;
+        commit(&mut log, &mut changes, &mut bundles, hub).map_err(refuse)?;
         for engine in &mut engines {
             engine.restore(&mut image, now);
         }
@@ -87,8 +87,9 @@ fn commit(
     log: &mut StateLog,
     changes: &mut Changes,
     bundles: &mut Bundles,
+    hub: &Hub,
 ) -> Result<(), store::StoreError> {
-    let folded = changes.fold(bundles);
+    let folded = changes.fold(bundles, hub);
     let committed = log.commit(folded.removed_prefixes(), folded.entries());
     match committed {
         Ok(()) => changes.clear(),

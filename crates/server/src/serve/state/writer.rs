@@ -121,12 +121,15 @@ impl Writer {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Group(group) => {
-                for record in &group.records {
-                    ledger::put(record, &self.hub, &mut self.batch.changes);
+            Message::Group(Group { shard, number, mut records }) => {
+                self.batch.bytes += records.bytes;
+                if self.batch.groups.is_empty() {
+                    std::mem::swap(&mut self.batch.changes, &mut records.changes);
+                } else {
+                    self.batch.changes.append(&records.changes);
                 }
-                self.batch.bytes += group.bytes;
-                self.batch.groups.push((group.shard, group.number));
+                self.batch.groups.push((shard, number));
+                self.progress.give_back(shard, records);
             }
             Message::News => {}
             Message::End => self.is_last = true,
@@ -163,7 +166,7 @@ impl Writer {
     fn write(&mut self) {
         let begun = Stopwatch::start();
         let is_idle = self.flight.is_idle();
-        let changes = self.batch.changes.fold(&mut self.bundles);
+        let changes = self.batch.changes.fold(&mut self.bundles, &self.hub);
         // Most sessions' messages are acknowledged before they reach the disk: then there is nothing left to write.
         if changes.is_empty() {
             if is_idle {
@@ -221,10 +224,10 @@ impl Writer {
 
     /// The disk has failed: nothing else is on its way to it.
     fn write_again(&mut self) {
-        if !self.batch.changes.fold(&mut self.bundles).is_empty() {
+        if !self.batch.changes.fold(&mut self.bundles, &self.hub).is_empty() {
             self.batch.begun = Some(Stopwatch::start());
             if let Err(error) =
-                super::commit(&mut self.log, &mut self.batch.changes, &mut self.bundles)
+                super::commit(&mut self.log, &mut self.batch.changes, &mut self.bundles, &self.hub)
             {
                 return self.failed(&error);
             }

@@ -31,8 +31,6 @@ pub struct Changes {
     is_folded: bool,
     /// Memory for steps.
     spare: Vec<Step>,
-    /// Bundles from which messages go, by the place of their session's name in the buffer; while it is brought together.
-    touched: Vec<(Range<usize>, Touched)>,
 }
 
 /// Something that happens to a key.
@@ -179,12 +177,15 @@ impl Changes {
         messages.put.retain(|run| run.session.start >= self.removed_before(&run.session));
         messages.removed.retain(|it| it.at >= self.removed_before(&it.session));
         messages.sort(&self.bytes);
+        let mut touched = Vec::new();
         for removed in std::mem::take(&mut messages.removed) {
             if !messages.take_out(&removed, &self.bytes) {
-                self.remove_entry(&removed, bundles);
+                self.remove_entry(&removed, bundles, &mut touched);
             }
         }
-        self.put_marks(bundles);
+        for (session, touched) in touched {
+            self.put_mark(&session, touched, bundles);
+        }
         let mut open = None;
         for run in &messages.put {
             for piece in run.pieces(&self.bytes) {
@@ -196,21 +197,26 @@ impl Changes {
         self.messages = messages;
     }
 
-    /// Removes a message that the disk may have, alone or in a bundle.
-    fn remove_entry(&mut self, removed: &RemovedMessage, bundles: &mut Bundles) {
+    /// Removes a message that the disk may have: alone, or in a bundle, which is touched then.
+    fn remove_entry(
+        &mut self,
+        removed: &RemovedMessage,
+        bundles: &mut Bundles,
+        touched: &mut Vec<(Range<usize>, Touched)>,
+    ) {
         let session = removed.session.clone();
-        let Some(touched) = bundles.remove(self.at(&session), removed.sequence) else {
+        let Some(it) = bundles.remove(self.at(&session), removed.sequence) else {
             let session = self.at(&session).to_vec();
             let key = |out: &mut Output<'_>| {
                 out.raw(&session).byte(MESSAGE).u64(removed.sequence);
             };
             return self.note(Act::Remove, key, |_| ());
         };
-        let is_known = self.touched.last().is_some_and(|(other, known)| {
-            known.first == touched.first && self.at(other) == self.at(&session)
+        let is_known = touched.last().is_some_and(|(other, known)| {
+            known.first == it.first && self.at(other) == self.at(&session)
         });
         if !is_known {
-            self.touched.push((session, touched));
+            touched.push((session, it));
         }
     }
 
@@ -282,13 +288,7 @@ impl Changes {
         self.bytes.get(range.clone()).unwrap_or_default()
     }
 
-    /// What is left of the bundles from which messages go.
-    fn put_marks(&mut self, bundles: &mut Bundles) {
-        for (session, touched) in std::mem::take(&mut self.touched) {
-            self.put_mark(&session, touched, bundles);
-        }
-    }
-
+    /// What is left of a bundle from which messages go.
     fn put_mark(&mut self, session: &Range<usize>, touched: Touched, bundles: &mut Bundles) {
         let Touched { first, was_marked } = touched;
         let session = self.at(session).to_vec();

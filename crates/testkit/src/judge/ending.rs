@@ -89,7 +89,7 @@ impl Judge {
         for number in self.unconfirmed.iter_mut().flat_map(std::mem::take) {
             if let Some(message) = self.messages.get_mut(&number) {
                 message.survive_crash(|serial| there.contains(&serial));
-                message.is_doubtful = true;
+                message.is_doubtful |= !message.is_confirmed;
                 if message.is_will {
                     // It may be sent once more, by the rights of then.
                     (message.is_muddled, message.forbidden) = (true, None);

@@ -257,3 +257,22 @@ fn a_session_that_a_crash_perhaps_brought_back_is_perhaps_a_member_of_its_groups
         scene.expect(expected);
     }
 }
+
+#[test]
+fn a_message_that_its_writer_was_told_of_is_owed_after_a_crash_and_one_it_was_not_told_of_is_not() {
+    for (is_told, expected) in [(false, None), (true, Some(Check::Lost))] {
+        let mut scene = Scene::new();
+        scene.enter(0, hello(WRITER, 0), false);
+        scene.enter(1, hello(READER, 100), false);
+        scene.subscribe(1, "t", 1);
+        scene.0.make_durable(0);
+        scene.publish(0, sent(1, 1));
+        if is_told {
+            scene.0.write(0, &acknowledge(0x40, 1));
+        }
+        scene.crash();
+        scene.enter(2, hello(READER, 100), true);
+        scene.0.settle();
+        scene.expect(expected);
+    }
+}

@@ -158,7 +158,11 @@ impl Image {
         for (way, targets) in std::mem::take(&mut self.forwards) {
             for (key, delivery) in targets {
                 let name = (key.user, Arc::clone(&key.client_id));
-                let Some(session) = self.sessions.get_mut(&name) else { continue };
+                // By the same name there may be a later session, for which the message is not: all that it was sent to has
+                // ended with the former.
+                let session = self.sessions.get_mut(&name);
+                let is_for = |it: &&mut SessionImage| it.has_subscribed(delivery.message.topic());
+                let Some(session) = session.filter(is_for) else { continue };
                 let sequence = session.last_sequence() + 1;
                 session.queued.insert(sequence, delivery.clone());
                 records.push(Record::QueuedPut { key, sequence, delivery });
@@ -244,6 +248,10 @@ impl Image {
 }
 
 impl SessionImage {
+    fn has_subscribed(&self, topic: &TopicName) -> bool {
+        self.subscriptions.iter().any(|(filter, ..)| filter.filter.matches(topic))
+    }
+
     fn last_sequence(&self) -> u64 {
         let queued = self.queued.last_key_value().map(|(sequence, _)| *sequence);
         let sent = self.in_flight.values().map(|(sequence, _)| *sequence).max();

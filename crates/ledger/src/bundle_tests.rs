@@ -143,7 +143,7 @@ fn no_new_message_gets_a_place_in_a_bundle_whose_last_ones_are_gone() {
     let (mut disk, samples) = (Disk::default(), samples());
     let session = key("c");
     let mut records: Vec<_> = (10..=15).map(|it| message(&session, it, "x")).collect();
-    records.extend([samples[0].clone(), samples[7].clone()]);
+    records.extend([0, 1, 7].map(|it| samples[it].clone()));
     commit(&records, &mut disk);
     let remove = |it| Record::MessageRemove { key: session.clone(), sequence: it };
     commit(&[remove(14), remove(15)], &mut disk);

@@ -2,7 +2,7 @@
 
 use crate::world::{C, Q0, Q1, Q2, V5, V311, World, lasting, limits, message, user, with_will};
 use broker::{Limits, Persistence, Storage};
-use mqtt::{Ack, OutgoingPublish, Packet, PacketId, ReasonCode};
+use mqtt::{Ack, Connect, OutgoingPublish, Packet, PacketId, ReasonCode};
 
 fn world(shards: usize) -> World {
     let mut world = World::with(shards, Limits { persistence: Persistence::On, ..limits() });
@@ -175,6 +175,26 @@ fn a_qos_2_message_between_shards_is_there_once_wherever_the_crash_comes() {
         world.crash(0);
         let reader = world.resume("ann", "a", V5);
         assert_eq!(world.messages(reader), ["t q2: x"], "killed after {commits} commits");
+    }
+}
+
+// Shows 3.1.1: [MQTT-3.1.2-6]; 5.0: [MQTT-3.1.2-4].
+#[test]
+fn a_message_on_its_way_between_shards_is_not_for_the_session_that_came_after_the_one_it_was_for() {
+    for is_clean in [false, true] {
+        let mut world = world(2);
+        let (reader, writer, _) = apart(&mut world, "a");
+        world.subscribe(reader, "t", Q1);
+        world.lose(reader);
+        world.are_shards_apart = true;
+        world.publish(writer, "t", Q1, "x");
+        world.connect_with("ann", Connect { clean_start: is_clean, ..lasting(V5, "a") });
+        world.crash(0);
+        world.are_shards_apart = false;
+        let reader = world.resume("ann", "a", V5);
+        assert!(world.session_present(reader));
+        let kept: &[&str] = if is_clean { &[] } else { &["t q1: x"] };
+        assert_eq!(world.messages(reader), kept, "clean start: {is_clean}");
     }
 }
 

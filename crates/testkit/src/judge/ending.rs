@@ -1,7 +1,9 @@
 //! How connections, sessions and brokers end, and what their wills do then.
 
+use std::collections::BTreeSet;
+
 use super::Judge;
-use super::session::Session;
+use super::session::{Session, Subscription};
 
 impl Judge {
     /// A connection is over.
@@ -14,6 +16,7 @@ impl Judge {
         if session.connection != Some(connection) {
             return;
         }
+        line.last.clone_from(&session.last);
         session.connection = None;
         session.is_unsure = true;
         let ends = after_s(now, session.expiry_s);
@@ -38,12 +41,11 @@ impl Judge {
             self.end(connection, now);
         }
         self.send_will(who);
-        if let Some(session) = self.sessions.remove(&who)
-            && session.was_lasting
-            && self.setup.is_persistent
-        {
+        let Some(session) = self.sessions.remove(&who) else { return };
+        if session.was_lasting && self.setup.is_persistent {
             self.ghosts.insert(who, session.shard);
         }
+        self.over.insert(session.serial, (who, session));
     }
 
     /// The broker has done what was due on this shard.
@@ -76,15 +78,18 @@ impl Judge {
             self.messages.values_mut().for_each(|it| it.is_muddled = true);
         }
         self.ghosts.clear();
+        self.over.clear();
         for (_, number) in std::mem::take(&mut self.cancelled) {
             if let Some(message) = self.messages.get_mut(&number) {
                 message.forbidden = None;
                 message.is_doubtful = true;
             }
         }
+        let there: BTreeSet<_> = self.sessions.values().map(|it| it.serial).collect();
         for number in self.unconfirmed.iter_mut().flat_map(std::mem::take) {
             if let Some(message) = self.messages.get_mut(&number) {
-                message.is_doubtful = true;
+                message.survive_crash(|serial| there.contains(&serial));
+                message.is_doubtful |= !message.is_confirmed;
                 if message.is_will {
                     // It may be sent once more, by the rights of then.
                     (message.is_muddled, message.forbidden) = (true, None);
@@ -156,6 +161,11 @@ impl Judge {
             (ghost.is_maybe, ghost.is_muddled) = (true, true);
             ghost.was_lasting = true;
             ghost.expiry_s = ghost.expiry_s.max(1);
+            let former = self.over.values().filter(|it| it.0 == who);
+            for (text, it) in former.flat_map(|(_, session)| &session.subscriptions) {
+                let perhaps = || Subscription { since: None, is_gone: false, ..it.clone() };
+                ghost.subscriptions.entry(text.clone()).or_insert_with(perhaps);
+            }
         }
     }
 

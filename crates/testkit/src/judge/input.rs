@@ -117,7 +117,7 @@ impl Judge {
         session.is_small |= small;
         let (serial, former_will) = (session.serial, session.will.take());
         if let Some(line) = self.lines.get_mut(&connection) {
-            line.serial = serial;
+            (line.serial, line.time) = (serial, self.time);
         }
         let version = self.history.known(hello.shard);
         session.will = hello.will.as_ref().map(|(sent, delay_s)| Will {
@@ -220,14 +220,12 @@ impl Judge {
         let make = || Message::new(sent.clone(), who, serial, shard);
         let message = self.messages.entry(sent.number).or_insert_with(make);
         let is_there = message.taken > 0 && !message.is_doubtful && message.forbidden.is_none();
-        if sent.qos == 2 && is_there {
-            if !is_muddled {
-                // [MQTT-4.3.3-10] It is there already.
-                return;
-            }
-            // Unless that was another session of its writer, which a crash has ended.
-            message.is_muddled = true;
+        if sent.qos == 2 && is_there && !is_muddled {
+            // [MQTT-4.3.3-10] It is there already.
+            return;
         }
+        // Unless that was another session of its writer, which a crash has ended: then it is there, perhaps, and comes once more.
+        message.is_muddled |= sent.qos == 2 && message.taken > 0 && is_muddled;
         message.is_doubtful |= !is_sure;
         self.publish(sent.number);
     }
@@ -241,7 +239,7 @@ impl Judge {
         let all_may = rights.iter().zip(&topics).all(|(it, topic)| it.may_write(topic));
         let is_one = topics.iter().all(|it| *it == topics[0]);
         if all_may && is_one && is_sure && !self.is_storage_failing {
-            self.replace_kept(&topics[0], true, shard);
+            self.replace_kept(&topics[0], 0, shard);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::input::{Hello, Taken, Wish};
+use super::session::Numbers;
 use crate::Version;
 
 /// One connection.
@@ -23,6 +24,12 @@ pub(super) struct Line {
     pub(super) is_closed: bool,
     /// The broker has ended it, or its client: it is not looked at closely any more.
     pub(super) is_over: bool,
+    /// When it was let in.
+    pub(super) time: u64,
+    /// The last numbers that its session had got when it ended, and since then on it.
+    pub(super) last: Numbers,
+    /// The least ones that later connections of its session have got.
+    pub(super) later: Numbers,
     pub(super) receive_max: u16,
     pub(super) packet_max: u32,
     pub(super) alias_max: u16,
@@ -50,6 +57,9 @@ impl Line {
             is_answered: false,
             is_closed: false,
             is_over: false,
+            time: 0,
+            last: Numbers::new(),
+            later: Numbers::new(),
             receive_max,
             packet_max: hello.packet_max,
             alias_max: hello.alias_max,

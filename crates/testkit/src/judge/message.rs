@@ -1,6 +1,6 @@
 //! One message: what was sent, who must have it, who may, and who has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A message as its sender sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,12 +58,16 @@ pub(super) struct Expected {
     pub(super) is_direct: bool,
     /// By so many groups.
     pub(super) groups: u32,
+    /// The ways that may bring it at QoS 2: these groups, and its own subscriptions, which are one without a name.
+    pub(super) once: BTreeSet<String>,
     /// One of these subscriptions was to get it as retained as it was published.
     pub(super) keeps_retain: bool,
     /// At most at this QoS.
     pub(super) qos_max: u8,
     /// Times it was sent to it: exchanges begun, or QoS 0.
     pub(super) got: u32,
+    /// Of these, at QoS 2.
+    pub(super) got_once: u32,
     /// Of these, what a crash may have brought once more.
     pub(super) repeated: u32,
     /// The client has acknowledged it.
@@ -99,6 +103,18 @@ impl Message {
     /// How often each way to it may be gone.
     pub(super) fn times(&self) -> u32 {
         if self.sent.qos == 2 { 1 } else { self.taken.max(1) }
+    }
+
+    /// The broker has crashed, and only some sessions have outlived that. What it has taken back it will be sent again, and may give
+    /// it to any member then; but what a session got at QoS 2 that is still there [MQTT-4.3.3-2] was there to stay.
+    pub(super) fn survive_crash(&mut self, is_there: impl Fn(u64) -> bool) {
+        if self.is_confirmed {
+            return;
+        }
+        for (serial, it) in &mut self.expected {
+            let stays = if is_there(*serial) { it.got_once } else { 0 };
+            it.repeated = it.repeated.max(it.got.saturating_sub(stays));
+        }
     }
 
     /// Deliveries by share groups: those beyond what a session has of its own, and what a crash did not bring once more: a member

@@ -14,6 +14,8 @@ mod output;
 mod rights;
 mod session;
 mod settle;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,6 +94,8 @@ pub struct Judge {
     history: History,
     /// By person and client.
     sessions: BTreeMap<(usize, usize), Session>,
+    /// Sessions that ended, by serial, with whose they were: what their connections had waiting is still written.
+    over: BTreeMap<u64, ((usize, usize), Session)>,
     /// Sessions that ended, which a crash could bring back, with their shards.
     ghosts: BTreeMap<(usize, usize), usize>,
     lines: BTreeMap<usize, Line>,
@@ -115,7 +119,11 @@ struct Kept {
     number: u32,
     /// When another took its place, surely.
     replaced: Option<u64>,
+    /// By which message; 0: by an empty one.
+    by: u32,
+    /// A crash cannot undo that.
     is_confirmed: bool,
+    /// The one that did it.
     shard: usize,
 }
 
@@ -128,6 +136,7 @@ impl Judge {
             unconfirmed: vec![BTreeSet::new(); setup.shards],
             setup,
             sessions: BTreeMap::new(),
+            over: BTreeMap::new(),
             ghosts: BTreeMap::new(),
             lines: BTreeMap::new(),
             messages: BTreeMap::new(),
@@ -288,7 +297,11 @@ impl Judge {
                 let expected = message.expected.entry(session.serial).or_default();
                 expected.qos_max = expected.qos_max.max(it.qos_max.min(message.sent.qos));
                 expected.keeps_retain |= it.keeps_retain;
-                if matching::share(text).0.is_none() {
+                let is_group = matching::share(text).0.is_some();
+                if it.qos_max.min(message.sent.qos) == 2 {
+                    expected.once.insert(if is_group { text.to_owned() } else { String::new() });
+                }
+                if !is_group {
                     expected.is_direct = true;
                     continue;
                 }
@@ -311,17 +324,19 @@ impl Judge {
         let is_sure = !message.is_doubtful && !message.is_muddled && message.topics.len() == 1;
         let shard = message.shard;
         for topic in message.topics.clone() {
-            self.replace_kept(&topic, is_sure, shard);
-            let kept = Kept { number, replaced: None, is_confirmed: false, shard };
+            if is_sure {
+                self.replace_kept(&topic, number, shard);
+            }
+            let kept = Kept { number, replaced: None, by: 0, is_confirmed: false, shard };
             self.retained.entry(topic).or_default().push(kept);
         }
     }
 
-    fn replace_kept(&mut self, topic: &str, is_sure: bool, shard: usize) {
-        for kept in self.retained.get_mut(topic).into_iter().flatten() {
-            if is_sure && kept.replaced.is_none() {
-                (kept.replaced, kept.is_confirmed, kept.shard) = (Some(self.time), false, shard);
-            }
+    fn replace_kept(&mut self, topic: &str, by: u32, shard: usize) {
+        let kept = self.retained.get_mut(topic).into_iter().flatten();
+        for kept in kept.filter(|it| it.replaced.is_none()) {
+            (kept.replaced, kept.by) = (Some(self.time), by);
+            (kept.is_confirmed, kept.shard) = (false, shard);
         }
     }
 }

@@ -36,9 +36,15 @@ pub(super) struct Session {
     pub(super) ended: BTreeMap<String, (u64, u64)>,
     pub(super) outbound: BTreeMap<u16, Exchange>,
     pub(super) will: Option<Will>,
-    /// The last number by writer, topic, QoS as published and as delivered.
-    pub(super) last: BTreeMap<(u64, String, u8, u8), u32>,
+    /// The last ones that were written.
+    pub(super) last: Numbers,
 }
+
+/// Writer, topic, QoS as published and as delivered: what comes on one way comes in order.
+pub(super) type Way = (u64, String, u8, u8);
+
+/// A number of each way.
+pub(super) type Numbers = BTreeMap<Way, u32>;
 
 /// One subscription.
 #[derive(Clone, Debug)]
@@ -67,6 +73,8 @@ pub(super) struct Exchange {
     pub(super) is_released: bool,
     /// The connection it was last sent on.
     pub(super) connection: usize,
+    /// A crash cannot take it back.
+    pub(super) is_confirmed: bool,
     /// The broker has crashed since.
     pub(super) is_crashed: bool,
     /// An acknowledgement of it was perhaps not taken: it may be over or not.
@@ -151,7 +159,11 @@ impl Session {
             it.since = None;
             it.is_gone = false;
         }
-        self.outbound.values_mut().for_each(|it| it.is_crashed = true);
+        for it in self.outbound.values_mut() {
+            it.is_crashed = true;
+            // The message goes again as another exchange, or is lost as a whole: which of them is for others to judge.
+            it.is_doubtful |= !it.is_confirmed;
+        }
         if self.is_unsure {
             self.is_muddled = true;
             self.is_maybe = true;
@@ -164,5 +176,6 @@ impl Session {
         self.is_end_unsure = false;
         self.forget(|it| it.is_gone, time);
         self.subscriptions.values_mut().for_each(|it| it.is_confirmed = true);
+        self.outbound.values_mut().for_each(|it| it.is_confirmed = true);
     }
 }

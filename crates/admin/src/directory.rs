@@ -6,12 +6,13 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use access::{
     AuthMethod, CompiledUser, Context, Effect, Operation, Permission, Policy, PolicyChange, RoleId,
-    User, UserId,
+    SecondPassword, User, UserId,
 };
 use store::{
     Change, Contents, PasswordRecord, PasswordSlot, RenewedHash, RoleRecord, Stamp, TokenChange,
@@ -37,6 +38,8 @@ pub(crate) struct Directory {
     role_powers: HashMap<RoleId, Power>,
     /// Users that can log in and may do everything.
     administrators: HashSet<UserId>,
+    /// The serial of the second password that was seen last.
+    second_passwords: u32,
     pub(crate) certificates: CertificateBook,
     pub(crate) tokens: TokenBook,
     pub(crate) registry: RegistryBook,
@@ -59,6 +62,11 @@ struct ByName(Arc<CompiledUser>);
 impl Account {
     pub(crate) fn user(&self) -> &User {
         self.compiled.user()
+    }
+
+    /// Tells its second password, if it has one, from every other that it has had.
+    pub(crate) fn serial_of_second(&self) -> Option<NonZeroU32> {
+        self.compiled.second_password().map(|second| second.serial)
     }
 
     /// As it is in store.
@@ -190,8 +198,26 @@ impl Directory {
                 let account = self.user(record.user.id)?;
                 Some(PolicyChange::PutCompiled(Arc::clone(&account.compiled)))
             }
+            // The second password is a matter of the policy, as connections that it has proven end with it.
+            Change::PutPasswords(user, _) => {
+                let account = self.user(*user)?;
+                Some(PolicyChange::PutCompiled(Arc::clone(&account.compiled)))
+            }
             other => policy_change(other),
         }
+    }
+
+    /// What changes that are not made yet would be to the policy.
+    pub(crate) fn foreseen(&self, changes: &[Change]) -> Vec<PolicyChange> {
+        let foresee = |change: &Change| match change {
+            Change::PutUser(record) => {
+                let second = self.user(record.user.id).and_then(|it| it.compiled.second_password());
+                let user = CompiledUser::with_second_password(record.user.clone(), second);
+                Some(PolicyChange::PutCompiled(Arc::new(user)))
+            }
+            other => policy_change(other),
+        };
+        changes.iter().filter_map(foresee).collect()
     }
 
     /// Names all users, and gives the policy that all this makes, with which it shares the users.
@@ -242,7 +268,8 @@ impl Directory {
             self.administrators.remove(&id);
         }
         let UserRecord { user, stamp } = record;
-        let compiled = Arc::new(CompiledUser::new(user));
+        let second = self.second_password(id, &credentials);
+        let compiled = Arc::new(CompiledUser::with_second_password(user, second));
         let account = Account { compiled: Arc::clone(&compiled), stamp, credentials };
         self.users.replace(ById(Arc::new(account)));
         compiled
@@ -282,9 +309,35 @@ impl Directory {
 
     fn put_credentials(&mut self, user: UserId, credentials: Arc<Credentials>) {
         let Some(account) = self.user(user) else { return };
-        let compiled = Arc::clone(&account.compiled);
-        let account = Account { compiled, stamp: account.stamp, credentials };
-        self.users.replace(ById(Arc::new(account)));
+        let (mut compiled, stamp) = (Arc::clone(&account.compiled), account.stamp);
+        let second = self.second_password(user, &credentials);
+        if second != compiled.second_password() {
+            let user = compiled.user().clone();
+            compiled = Arc::new(CompiledUser::with_second_password(user, second));
+            self.user_names.replace(ByName(Arc::clone(&compiled)));
+        }
+        self.users.replace(ById(Arc::new(Account { compiled, stamp, credentials })));
+    }
+
+    /// What the policy is to know of the second password among these, which are to be the user's. One that stays keeps its
+    /// serial, and with it what it has proven.
+    fn second_password(
+        &mut self,
+        user: UserId,
+        credentials: &Credentials,
+    ) -> Option<SecondPassword> {
+        let second = credentials.password(PasswordSlot::Second)?;
+        let kept = self.user(user).and_then(|account| {
+            let before = account.credentials.password(PasswordSlot::Second)?;
+            before.is_same_as(second).then(|| account.compiled.second_password())?
+        });
+        let serial = kept.map_or_else(|| self.next_serial(), |kept| kept.serial);
+        Some(SecondPassword { serial, ends_at_ms: second.ends_at_ms() })
+    }
+
+    fn next_serial(&mut self) -> NonZeroU32 {
+        self.second_passwords = self.second_passwords.wrapping_add(1);
+        NonZeroU32::new(self.second_passwords).unwrap_or(NonZeroU32::MIN)
     }
 
     fn renew_password(&mut self, user: UserId, slot: PasswordSlot, renewed: &RenewedHash) {

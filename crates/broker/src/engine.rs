@@ -299,13 +299,27 @@ impl Engine {
         true
     }
 
-    /// Ends a connection whose proof of identity is not good any more, such as a revoked certificate: with 0x87 for an
+    /// Ends a connection whose proof of identity is not good any more, such as a revoked certificate: with `reason` for an
     /// MQTT 5 client, and without what waits to be written. The session stays for whoever proves the user again.
-    pub fn end_lapsed(&mut self, id: ConnectionId, now: Timestamp) {
+    pub fn end_lapsed(&mut self, id: ConnectionId, reason: ReasonCode, now: Timestamp) {
         self.take_policy(now);
         let Some((session, _)) = self.shard.sessions.online(id) else { return };
         let place = session.identity.place;
-        self.end_connection(place, Ending::standing_lost(ReasonCode::NotAuthorized), now);
+        self.end_connection(place, Ending::standing_lost(reason), now);
+    }
+
+    /// When the password that has proven this connection ends, in milliseconds since the Unix epoch, which the caller has to
+    /// watch; as [`Policy::proof_ends_at_ms`].
+    #[must_use]
+    pub fn proof_ends_at_ms(&self, id: ConnectionId) -> Option<u64> {
+        let (session, _) = self.shard.sessions.online(id)?;
+        self.shard.policy.proof_ends_at_ms(session.proof.as_ref()?)
+    }
+
+    /// The policy that this shard judges by.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.shard.policy
     }
 
     /// Ends every connection, with 0x8B for MQTT 5 clients. Wills are published as the standard says;

@@ -1,9 +1,10 @@
 //! A changed policy reaches sessions online and offline, at once, and nobody else.
 
 use crate::world::{C, Q0, Q1, Q2, V5, V311, World, lasting, user, with_will};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use access::{PolicyChange, User};
+use access::{Authenticated, CompiledUser, PolicyChange, Proof, SecondPassword, User};
 use mqtt::{Packet, ProtocolVersion, ReasonCode};
 
 const BOTH: [ProtocolVersion; 2] = [V311, V5];
@@ -178,6 +179,40 @@ fn a_disabled_user_loses_its_connection() {
 #[test]
 fn a_changed_password_ends_the_connection_and_keeps_the_session() {
     check_standing(|user| PolicyChange::PutUser(User { credential_epoch: 2, ..user }), 0x98, true);
+}
+
+#[test]
+fn a_second_password_ends_the_connections_that_it_has_proven_and_no_others() {
+    in_both(|world, version| {
+        let serial = |number: u32| std::num::NonZeroU32::new(number).unwrap();
+        let put = |world: &mut World, number: u32| {
+            let second = SecondPassword { serial: serial(number), ends_at_ms: u64::MAX };
+            let ann = user("ann", &["allow readWrite #"]);
+            let ann = CompiledUser::with_second_password(ann, Some(second));
+            world.change(PolicyChange::PutCompiled(Arc::new(ann)));
+        };
+        put(world, 1);
+        let policy = world.policy.load_full();
+        let compiled = policy.user_by_name("ann").unwrap();
+        let proof = Proof {
+            methods: access::AuthMethod::Password.into(),
+            credential_epoch: compiled.credential_epoch(),
+        };
+        let proof = Authenticated::prove_by_second(compiled, proof, serial(1)).unwrap();
+        let by_first = world.resume("ann", "c1", version);
+        let by_second = world.attach(proof.clone(), lasting(version, "c2")).unwrap();
+        assert!(world.is_open(by_second));
+        put(world, 2);
+        assert_eq!(world.disconnected(by_second), (version == V5).then_some(0x98));
+        assert!(world.is_open(by_first));
+        assert!(world.view("c2").is_some(), "the session stays");
+        // What was proven before is worth nothing now, and touches no session.
+        assert_eq!(
+            world.attach(proof, lasting(version, "c1")),
+            Err(if version == V5 { 0x87 } else { 5 })
+        );
+        assert!(world.is_open(by_first));
+    });
 }
 
 #[test]

@@ -12,7 +12,7 @@ use access::Policy;
 use admin::{RefusalSink, RefusedRequest};
 use broker::{
     Attach, AttachRefusal, AttachRefused, ClientView, ConnectionId, ConnectionLost, Effect, Engine,
-    Forecast, PolicyMoved, Progress, Record, Report, ShardId,
+    Forecast, PolicyMoved, Progress, Record, Report, SessionKey, ShardId,
 };
 use hashbrown::HashSet;
 use mqtt::{ReasonCode, Timestamp};
@@ -139,12 +139,12 @@ impl Shard {
         };
         match attached {
             Ok(id) => {
-                if let Some(identity) = identity.as_deref() {
-                    self.proven.insert(id, identity);
+                let engine = self.engine.borrow();
+                let ends_at_ms = engine.proof_ends_at_ms(id);
+                if let Some(session) = engine.session_of(id) {
+                    self.proven.insert(id, &session, identity.as_deref(), ends_at_ms);
                 }
-                if let Some(ends_at_ms) = self.engine.borrow().proof_ends_at_ms(id) {
-                    self.proven.put_by_second_password(id, ends_at_ms);
-                }
+                drop(engine);
                 let (rest, turn) = (Remainder::new(rest), self.turns.of(id));
                 let link = Link::new(id, transport, rest, turn, seat, identity);
                 link.wake();
@@ -182,8 +182,14 @@ impl Shard {
     /// A connection is gone for the engine. Until what is returned is dropped, it may still close its socket gently.
     pub(crate) fn ended(&self, link: &Link, lost: ConnectionLost) -> Rc<()> {
         self.links.borrow_mut().remove(link.id());
-        self.proven.remove(link.id());
-        self.engine.borrow_mut().detach(link.id(), lost, clock::now());
+        let mut engine = self.engine.borrow_mut();
+        engine.detach(link.id(), lost, clock::now());
+        if let Some(session) = self.proven.remove(link.id())
+            && engine.waiting_will(&session, clock::now()).is_some()
+        {
+            self.proven.keep_will(session, link.identity());
+        }
+        drop(engine);
         self.end_round();
         Rc::clone(&self.leaving)
     }
@@ -191,6 +197,12 @@ impl Shard {
     /// Ends a connection whose proof is not good any more, with this code for MQTT 5.
     pub(crate) fn end_lapsed(&self, id: ConnectionId, reason: ReasonCode) {
         self.engine.borrow_mut().end_lapsed(id, reason, clock::now());
+        self.end_round();
+    }
+
+    /// Takes a will that is still to be sent: whoever has left it is not good any more.
+    pub(crate) fn withdraw_waiting_will(&self, session: &SessionKey) {
+        self.engine.borrow_mut().withdraw_waiting_will(session, clock::now());
         self.end_round();
     }
 

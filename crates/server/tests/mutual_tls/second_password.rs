@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustls::HandshakeKind;
 use serde_json::json;
 use store::{Change, PasswordSlot, Store};
-use testkit::{Version, login};
+use testkit::{Version, Will, login};
 
 use crate::link::{self, Outcome, assert_alive, wait_for_end};
 use crate::scene::{PASSWORD, Scene, spell};
@@ -153,6 +153,17 @@ fn a_second_password_whose_time_is_over_cuts_what_it_has_proven_also_after_a_res
     scene.broker.begin();
     let mut by_first = everywhere(&scene, PASSWORD, "first");
     let mut by_second = everywhere(&scene, SECOND, "second");
+    let mut reader =
+        login(Version::V5, "reader").user("press-7", PASSWORD).connect(scene.broker.mqtt());
+    assert_eq!(reader.subscribe("will/#", 1), 1);
+    let leave_will = |password: &str, topic: &str, delay_s: Option<u32>| {
+        let will = Will { delay_s, ..Will::new(topic, b"gone") };
+        let login = login(Version::V5, topic).user("press-7", password).resuming().will(will);
+        login.connect(scene.broker.mqtt())
+    };
+    let online = leave_will(SECOND, "will/online", None);
+    leave_will(SECOND, "will/second", Some(6)).drop_link();
+    leave_will(PASSWORD, "will/first", Some(7)).drop_link();
     assert!(now_ms() < ends_at_ms, "this machine is too slow for the test");
     for (_, stream) in &mut by_second {
         assert_alive(stream);
@@ -167,6 +178,13 @@ fn a_second_password_whose_time_is_over_cuts_what_it_has_proven_also_after_a_res
     let code =
         |password| login(Version::V5, "c").user("press-7", password).code(scene.broker.mqtt());
     assert_eq!([code(SECOND), code(PASSWORD)], [0x86, 0]);
+    // It would have come after the other two.
+    assert_eq!(
+        reader.message().0,
+        "will/first",
+        "who is not known any more does not speak any more"
+    );
+    drop(online);
 }
 
 #[test]

@@ -281,6 +281,11 @@ impl Link {
         self.rest.set(rest);
     }
 
+    /// How much of its input is held back; `None`: it is not.
+    pub(crate) fn held_bytes(&self) -> Option<usize> {
+        self.look(|rest| rest.is_held().then(|| rest.len()))
+    }
+
     /// Looks at what is left over.
     fn look<T>(&self, at: impl FnOnce(&Remainder) -> T) -> T {
         let rest = self.rest.take();

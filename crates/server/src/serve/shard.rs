@@ -381,8 +381,8 @@ impl Shard {
             }
             Order::Clients(reply) => drop(reply.send(self.engine.borrow().clients())),
             Order::Counters(reply) => {
-                let engine = self.engine.borrow();
-                drop(reply.send((engine.counters(), engine.census())));
+                let (engine, links) = (self.engine.borrow(), self.links.borrow());
+                drop(reply.send((engine.counters(), engine.census_with(links.held_input()))));
             }
             Order::System(values) => {
                 self.engine.borrow_mut().publish_system(&values, clock::now());

@@ -26,7 +26,7 @@ mod resource;
 mod rights;
 mod rules;
 
-pub use authenticated::{Authenticated, Lapse, Proof};
+pub use authenticated::{Authenticated, Lapse, Proof, SecondPassword};
 pub use budget::{BudgetError, PublishBudget, Rate};
 pub use coverage::{Grantor, Recipient};
 pub use defaults::{

@@ -1,5 +1,6 @@
 //! Permits: what the engine acts on. Only [`crate::Rights`] makes them.
 
+use crate::Lapse;
 use crate::{Because, Operation};
 use topic::{SubscriptionFilter, TopicError, TopicName};
 
@@ -96,4 +97,7 @@ pub enum Denial {
     /// The user is gone or disabled.
     #[error("the user is gone or disabled")]
     Gone,
+    /// Whoever asked for it has not proven who it is by what counts now.
+    #[error("the proof of identity does not hold any more: {0}")]
+    Lapsed(Lapse),
 }

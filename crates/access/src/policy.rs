@@ -4,7 +4,7 @@ use crate::index::Index;
 use crate::rules::{LazyRules, Rules};
 use crate::{
     Authenticated, GrantTypes, Lapse, Permission, PublishBudget, PublishPrefix, Rights, Role,
-    RoleId, RoleName, User, UserId, UserName,
+    RoleId, RoleName, SecondPassword, User, UserId, UserName,
 };
 use std::sync::Arc;
 
@@ -134,6 +134,14 @@ impl Policy {
         proof.holds_for(user)
     }
 
+    /// When a proof by a second password ends with that, in milliseconds since the Unix epoch; `u64::MAX` if that does not
+    /// end by itself. `None`: no time ends this proof, or it is not good any more.
+    #[must_use]
+    pub fn proof_ends_at_ms(&self, proof: &Authenticated) -> Option<u64> {
+        let user = self.users.get(&proof.user_id())?;
+        proof.of_second(user).map(|second| second.ends_at_ms)
+    }
+
     fn put_user(&mut self, user: Arc<CompiledUser>) {
         if let Some(former) = self.users.put(Arc::clone(&user))
             && former.name() != user.name()
@@ -160,14 +168,22 @@ impl Policy {
 pub struct CompiledUser {
     user: User,
     rules: LazyRules,
+    /// In a box, as few users have one, and for a while.
+    second_password: Option<Box<SecondPassword>>,
 }
 
 impl CompiledUser {
     /// Compiles.
     #[must_use]
     pub fn new(user: User) -> Self {
+        CompiledUser::with_second_password(user, None)
+    }
+
+    /// Compiles a user that may have a second password.
+    #[must_use]
+    pub fn with_second_password(user: User, second_password: Option<SecondPassword>) -> Self {
         let rules = LazyRules::new(&user.permissions);
-        CompiledUser { user, rules }
+        CompiledUser { user, rules, second_password: second_password.map(Box::new) }
     }
 
     /// What it was made of.
@@ -222,6 +238,12 @@ impl CompiledUser {
     #[must_use]
     pub fn credential_epoch(&self) -> u64 {
         self.user.credential_epoch
+    }
+
+    /// Its second password, if it has one.
+    #[must_use]
+    pub fn second_password(&self) -> Option<SecondPassword> {
+        self.second_password.as_deref().copied()
     }
 
     /// How much it may publish, before its roles narrow that.

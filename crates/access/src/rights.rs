@@ -46,6 +46,12 @@ impl Rights {
         self.0.user.name()
     }
 
+    /// Which of the user's successive secrets were the valid ones.
+    #[must_use]
+    pub fn credential_epoch(&self) -> u64 {
+        self.0.user.credential_epoch()
+    }
+
     /// The client id that `${clientId}` stands for.
     #[must_use]
     pub fn client_id(&self) -> &str {

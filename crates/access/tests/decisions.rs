@@ -30,7 +30,7 @@ fn answer<T>(outcome: Result<T, Denial>) -> Answer {
         Err(Denial::DenyRule(_)) => Denied,
         Err(Denial::DollarTopic) => Dollar,
         Err(Denial::InvalidTopic(_)) => Invalid,
-        Err(Denial::Gone) => panic!("rights are of a user who is there"),
+        Err(Denial::Gone | Denial::Lapsed(_)) => panic!("rights are of a user who is there"),
     }
 }
 

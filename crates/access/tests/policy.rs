@@ -5,10 +5,13 @@
 mod common;
 
 use access::{
-    AuthMethod, Authenticated, CONNECTWARE_ADMIN, Context, DEFAULT_ROLES, Effect, Grant,
-    GrantTypes, Lapse, MINIMUM_ACCESS, Operation, PermissionId, Policy, PolicyChange, Proof,
-    ProvenMethods, Role, RoleId, RoleName, User, UserId, UserName,
+    AuthMethod, Authenticated, CONNECTWARE_ADMIN, CompiledUser, Context, DEFAULT_ROLES, Effect,
+    Grant, GrantTypes, Lapse, MINIMUM_ACCESS, Operation, PermissionId, Policy, PolicyChange, Proof,
+    ProvenMethods, Role, RoleId, RoleName, SecondPassword, User, UserId, UserName,
 };
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
 use common::{ANNA, anna, permissions, role};
 use topic::{SubscriptionFilter, TopicName};
 use uuid::Uuid;
@@ -72,6 +75,36 @@ fn a_proof_lapses_with_the_removal_of_the_user() {
     namesake.id = UserId(Uuid::from_u128(99));
     let again = removed.apply([PolicyChange::PutUser(namesake)]);
     assert_eq!(again.standing(&authenticated), Err(Lapse::UserRemoved));
+}
+
+#[test]
+fn a_proof_by_a_second_password_lapses_with_that_one_and_a_proof_by_the_first_does_not() {
+    let with = |second: Option<(u32, u64)>| {
+        let second = second.map(|(serial, ends_at_ms)| SecondPassword {
+            serial: NonZeroU32::new(serial).unwrap(),
+            ends_at_ms,
+        });
+        Arc::new(CompiledUser::with_second_password(anna(&[], Vec::new()), second))
+    };
+    let policy = Policy::empty().apply([PolicyChange::PutCompiled(with(Some((4, 100))))]);
+    let user = policy.user(ANNA).unwrap();
+    let password = proof(AuthMethod::Password);
+    let by_first = Authenticated::prove(user, password).unwrap();
+    let serial = |number: u32| NonZeroU32::new(number).unwrap();
+    let by_second = Authenticated::prove_by_second(user, password, serial(4)).unwrap();
+    let by_another = Authenticated::prove_by_second(user, password, serial(3));
+    assert_eq!(by_another.unwrap_err(), Lapse::CredentialsChanged);
+    let check = |second, expected, ends_at_ms| {
+        let next = policy.apply([PolicyChange::PutCompiled(with(second))]);
+        assert_eq!(next.standing(&by_first), Ok(()), "{second:?}");
+        assert_eq!(next.proof_ends_at_ms(&by_first), None, "{second:?}");
+        assert_eq!(next.standing(&by_second), expected, "{second:?}");
+        assert_eq!(next.proof_ends_at_ms(&by_second), ends_at_ms, "{second:?}");
+    };
+    check(Some((4, 100)), Ok(()), Some(100));
+    check(Some((4, 50)), Ok(()), Some(50));
+    check(Some((5, 100)), Err(Lapse::CredentialsChanged), None);
+    check(None, Err(Lapse::CredentialsChanged), None);
 }
 
 #[test]

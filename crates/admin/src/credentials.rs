@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use store::{PasswordHash, PasswordRecord, PasswordSlot, RenewedHash};
 
+use crate::hash::sha256;
 use crate::pool::Source;
 use crate::proof::Tag;
 
@@ -57,7 +58,7 @@ struct Proof {
 }
 
 impl Password {
-    fn new(record: PasswordRecord) -> Password {
+    pub(crate) fn new(record: PasswordRecord) -> Password {
         let rare = Rare {
             renewed_from: record.renewed_from,
             expires_at_ms: record.expires_at_ms.unwrap_or(NEVER_MS),
@@ -81,6 +82,16 @@ impl Password {
     /// SHA-256 of the hash that was set, if the one in use was made at a login since.
     pub(crate) fn renewed_from(&self) -> Option<&[u8; 32]> {
         self.rare.as_ref()?.renewed_from.as_deref()
+    }
+
+    /// Whether this is the same password, stored anew or not. Another hash of it may only have been made at a login.
+    pub(crate) fn is_same_as(&self, other: &Password) -> bool {
+        self.set_as() == other.set_as()
+    }
+
+    /// SHA-256 of the hash that was set.
+    pub(crate) fn set_as(&self) -> [u8; 32] {
+        self.renewed_from().copied().unwrap_or_else(|| sha256(self.hash.expose().as_bytes()))
     }
 
     /// As it is in store, with the time of its last use as of now.

@@ -6,12 +6,13 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use access::{
     AuthMethod, CompiledUser, Context, Effect, Operation, Permission, Policy, PolicyChange, RoleId,
-    User, UserId,
+    SecondPassword, User, UserId,
 };
 use store::{
     Change, Contents, PasswordRecord, PasswordSlot, RenewedHash, RoleRecord, Stamp, TokenChange,
@@ -35,8 +36,10 @@ pub(crate) struct Directory {
     role_names: BTreeMap<Box<str>, RoleId>,
     /// Of each role, so that a user is judged without going through the permissions of its roles.
     role_powers: HashMap<RoleId, Power>,
-    /// Users that can log in and may do everything.
+    /// Enabled users that may do everything.
     administrators: HashSet<UserId>,
+    /// The serial of the second password that was seen last.
+    second_passwords: u32,
     pub(crate) certificates: CertificateBook,
     pub(crate) tokens: TokenBook,
     pub(crate) registry: RegistryBook,
@@ -59,6 +62,11 @@ struct ByName(Arc<CompiledUser>);
 impl Account {
     pub(crate) fn user(&self) -> &User {
         self.compiled.user()
+    }
+
+    /// Tells its second password, if it has one, from every other that it has had.
+    pub(crate) fn serial_of_second(&self) -> Option<NonZeroU32> {
+        self.compiled.second_password().map(|second| second.serial)
     }
 
     /// As it is in store.
@@ -190,8 +198,26 @@ impl Directory {
                 let account = self.user(record.user.id)?;
                 Some(PolicyChange::PutCompiled(Arc::clone(&account.compiled)))
             }
+            // The second password is a matter of the policy, as connections that it has proven end with it.
+            Change::PutPasswords(user, _) => {
+                let account = self.user(*user)?;
+                Some(PolicyChange::PutCompiled(Arc::clone(&account.compiled)))
+            }
             other => policy_change(other),
         }
+    }
+
+    /// What changes that are not made yet would be to the policy.
+    pub(crate) fn foreseen(&self, changes: &[Change]) -> Vec<PolicyChange> {
+        let foresee = |change: &Change| match change {
+            Change::PutUser(record) => {
+                let second = self.user(record.user.id).and_then(|it| it.compiled.second_password());
+                let user = CompiledUser::with_second_password(record.user.clone(), second);
+                Some(PolicyChange::PutCompiled(Arc::new(user)))
+            }
+            other => policy_change(other),
+        };
+        changes.iter().filter_map(foresee).collect()
     }
 
     /// Names all users, and gives the policy that all this makes, with which it shares the users.
@@ -242,7 +268,8 @@ impl Directory {
             self.administrators.remove(&id);
         }
         let UserRecord { user, stamp } = record;
-        let compiled = Arc::new(CompiledUser::new(user));
+        let second = self.second_password(id, &credentials);
+        let compiled = Arc::new(CompiledUser::with_second_password(user, second));
         let account = Account { compiled: Arc::clone(&compiled), stamp, credentials };
         self.users.replace(ById(Arc::new(account)));
         compiled
@@ -282,9 +309,35 @@ impl Directory {
 
     fn put_credentials(&mut self, user: UserId, credentials: Arc<Credentials>) {
         let Some(account) = self.user(user) else { return };
-        let compiled = Arc::clone(&account.compiled);
-        let account = Account { compiled, stamp: account.stamp, credentials };
-        self.users.replace(ById(Arc::new(account)));
+        let (mut compiled, stamp) = (Arc::clone(&account.compiled), account.stamp);
+        let second = self.second_password(user, &credentials);
+        if second != compiled.second_password() {
+            let user = compiled.user().clone();
+            compiled = Arc::new(CompiledUser::with_second_password(user, second));
+            self.user_names.replace(ByName(Arc::clone(&compiled)));
+        }
+        self.users.replace(ById(Arc::new(Account { compiled, stamp, credentials })));
+    }
+
+    /// What the policy is to know of the second password among these, which are to be the user's. One that stays keeps its
+    /// serial, and with it what it has proven.
+    fn second_password(
+        &mut self,
+        user: UserId,
+        credentials: &Credentials,
+    ) -> Option<SecondPassword> {
+        let second = credentials.password(PasswordSlot::Second)?;
+        let kept = self.user(user).and_then(|account| {
+            let before = account.credentials.password(PasswordSlot::Second)?;
+            before.is_same_as(second).then(|| account.compiled.second_password())?
+        });
+        let serial = kept.map_or_else(|| self.next_serial(), |kept| kept.serial);
+        Some(SecondPassword { serial, ends_at_ms: second.ends_at_ms() })
+    }
+
+    fn next_serial(&mut self) -> NonZeroU32 {
+        self.second_passwords = self.second_passwords.wrapping_add(1);
+        NonZeroU32::new(self.second_passwords).unwrap_or(NonZeroU32::MIN)
     }
 
     fn renew_password(&mut self, user: UserId, slot: PasswordSlot, renewed: &RenewedHash) {
@@ -360,29 +413,80 @@ impl Directory {
         self.accounts().filter(move |account| account.user().roles.contains(&role))
     }
 
-    /// Whether an administrator would be left after the changes, if there is one now.
+    /// Whether the changes leave an enabled administrator, if there is one now, and one who can log in over HTTP, if there is
+    /// such a one now: who cannot does not count for one who can. What locks a user for too many failures passes.
     pub(crate) fn keeps_an_administrator(&self, changes: &[Change]) -> bool {
         if self.administrators.is_empty() {
             return true;
         }
-        let mut changed_users: HashMap<UserId, Option<&User>> = HashMap::new();
-        let mut changed_roles: HashMap<RoleId, Power> = HashMap::new();
+        let after = Changed::by(changes);
+        let role =
+            |id: RoleId| after.roles.get(&id).copied().unwrap_or_else(|| self.role_power(id));
+        let user = |id: &UserId| match after.users.get(id) {
+            Some(changed) => *changed,
+            None => self.user(*id).map(|account| account.user()),
+        };
+        let promoted = after.users.keys().filter(|id| !self.administrators.contains(id));
+        let possible = self.administrators.iter().chain(promoted);
+        let left = possible.filter_map(user).filter(|user| is_administrator(user, role));
+        let (mut is_one_left, mut can_one_log_in) = (false, false);
+        for user in left {
+            is_one_left = true;
+            let has_password = after.passwords.get(&user.id).copied();
+            let has_password = has_password.unwrap_or_else(|| self.has_password(user.id));
+            can_one_log_in |= has_password && may_log_in(user);
+        }
+        is_one_left && (can_one_log_in || !self.can_an_administrator_log_in())
+    }
+
+    fn can_an_administrator_log_in(&self) -> bool {
+        let mut administrators = self.administrators.iter().filter_map(|id| self.user(*id));
+        administrators.any(|it| !it.credentials.is_empty() && may_log_in(it.user()))
+    }
+
+    fn has_password(&self, id: UserId) -> bool {
+        self.user(id).is_some_and(|account| !account.credentials.is_empty())
+    }
+
+    fn is_administrator(&self, user: &User) -> bool {
+        is_administrator(user, |id| self.role_power(id))
+    }
+
+    fn role_power(&self, id: RoleId) -> Power {
+        self.role_powers.get(&id).copied().unwrap_or_default()
+    }
+}
+
+/// Who is to be judged by what changes leave of it.
+#[derive(Default)]
+struct Changed<'c> {
+    users: HashMap<UserId, Option<&'c User>>,
+    roles: HashMap<RoleId, Power>,
+    /// Whether any is left.
+    passwords: HashMap<UserId, bool>,
+}
+
+impl<'c> Changed<'c> {
+    fn by(changes: &'c [Change]) -> Changed<'c> {
+        let mut changed = Changed::default();
         for change in changes {
             match change {
                 Change::PutUser(record) => {
-                    changed_users.insert(record.user.id, Some(&record.user));
+                    changed.users.insert(record.user.id, Some(&record.user));
                 }
                 Change::RemoveUser(id) => {
-                    changed_users.insert(*id, None);
+                    changed.users.insert(*id, None);
                 }
                 Change::PutRole(record) => {
-                    changed_roles.insert(record.role.id, Power::of(&record.role.permissions));
+                    changed.roles.insert(record.role.id, Power::of(&record.role.permissions));
                 }
                 Change::RemoveRole(id) => {
-                    changed_roles.insert(*id, Power::default());
+                    changed.roles.insert(*id, Power::default());
                 }
-                Change::PutPasswords(..)
-                | Change::RenewPassword(..)
+                Change::PutPasswords(id, passwords) => {
+                    changed.passwords.insert(*id, !passwords.is_empty());
+                }
+                Change::RenewPassword(..)
                 | Change::PasswordsUsed(_)
                 | Change::PutCertificate(_)
                 | Change::RevokeCertificate(..)
@@ -392,23 +496,7 @@ impl Directory {
                 | Change::Initialized => {}
             }
         }
-        let role =
-            |id: RoleId| changed_roles.get(&id).copied().unwrap_or_else(|| self.role_power(id));
-        let remains = |id: &UserId| match changed_users.get(id) {
-            Some(Some(user)) => is_administrator(user, role),
-            Some(None) => false,
-            None => self.user(*id).is_some_and(|account| is_administrator(account.user(), role)),
-        };
-        let promoted = changed_users.keys().filter(|id| !self.administrators.contains(id));
-        self.administrators.iter().any(remains) || promoted.into_iter().any(remains)
-    }
-
-    fn is_administrator(&self, user: &User) -> bool {
-        is_administrator(user, |id| self.role_power(id))
-    }
-
-    fn role_power(&self, id: RoleId) -> Power {
-        self.role_powers.get(&id).copied().unwrap_or_default()
+        changed
     }
 }
 
@@ -435,7 +523,7 @@ impl Power {
     }
 }
 
-/// Whether a user can log in and may do everything by HTTP, be it by `connectware-admin` or by equal rights.
+/// Whether an enabled user may do everything by HTTP, be it by `connectware-admin` or by equal rights.
 fn is_administrator(user: &User, role: impl Fn(RoleId) -> Power) -> bool {
     if !user.enabled || user.grants.iter().next().is_none() {
         return false;
@@ -446,6 +534,11 @@ fn is_administrator(user: &User, role: impl Fn(RoleId) -> Power) -> bool {
         denies_something: all.denies_something || one.denies_something,
     });
     all.allows_everything && !all.denies_something
+}
+
+/// Whether a password lets the user in over HTTP, where nothing else can be shown.
+fn may_log_in(user: &User) -> bool {
+    user.enabled && user.grants.are_satisfied_by(AuthMethod::Password.into())
 }
 
 /// Whether the password of a user counts at all.

@@ -41,8 +41,11 @@ pub enum AdminError {
         /// How many users hold it.
         users: usize,
     },
-    /// The change would leave no enabled administrator who can log in.
-    #[error("the last enabled administrator cannot be removed, disabled or stripped of its rights")]
+    /// The change would leave no enabled administrator, or none who can log in by password.
+    #[error(
+        "the last enabled administrator who can log in by password cannot be removed, disabled or stripped of its rights, or \
+         of that"
+    )]
     LastAdministrator,
     /// The role comes with the broker.
     #[error("role `{role}` is built in: it can be neither changed nor removed")]

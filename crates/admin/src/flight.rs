@@ -1,6 +1,7 @@
 //! Logins that wait for the same hash: a thousand connections of one user cost one, not a thousand.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Proven {
     pub(crate) slot: PasswordSlot,
     pub(crate) credential_epoch: u64,
+    /// The serial of the second password that the account had.
+    pub(crate) second_password: Option<NonZeroU32>,
     /// A stronger hash of it, if the one in store is weak. The first who takes it stores it.
     pub(crate) renewed: Mutex<Option<PasswordHash>>,
 }

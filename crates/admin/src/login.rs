@@ -5,6 +5,7 @@
 //! up, then it waits for one hash of the present cost, be it of the user's password or of nobody's. What the peer knows
 //! itself, such as having sent no password, is refused at once.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,8 +69,8 @@ impl Admin {
             Way::Password { username, password } => {
                 let attempted = Attempted { username, client, peer: attempt.peer };
                 let proven = ProvenMethods::default();
-                let (account, _) = self.prove_password(attempted, password, proven).await?;
-                self.prove(&account, AuthMethod::Password.into(), &attempt)
+                let (account, slot) = self.prove_password(attempted, password, proven).await?;
+                self.prove(&account, AuthMethod::Password.into(), Some(slot), &attempt)
             }
             Way::Certificate(certificate) => {
                 self.login_by_certificate(certificate, &attempt, client).await
@@ -98,7 +99,8 @@ impl Admin {
         let attempted = Attempted { username, client: None, peer };
         let (account, slot) =
             self.prove_password(attempted, password, ProvenMethods::default()).await?;
-        Ok((self.prove(&account, AuthMethod::Password.into(), &attempt)?, slot))
+        let proven = AuthMethod::Password.into();
+        Ok((self.prove(&account, proven, Some(slot), &attempt)?, slot))
     }
 
     /// Counts a login that was refused for what it looks like: against its source, since it names nobody for certain.
@@ -176,7 +178,7 @@ impl Admin {
             .map_err(|lapse| refused(RefusalKind::CertificateLapsed(lapse)))?;
         let proven = ProvenMethods::from(AuthMethod::Certificate);
         if !user.grants.requires(AuthMethod::Password) {
-            return self.prove(&account, proven, attempt);
+            return self.prove(&account, proven, None, attempt);
         }
         let (Some(username), Some(password)) = (attempt.username, attempt.password) else {
             return Err(refused(RefusalKind::ProofMissing));
@@ -184,15 +186,17 @@ impl Admin {
         if username != name || password.len() > self.shared.settings.password_bytes_max {
             return Err(refused(RefusalKind::ProofMissing));
         }
-        let (account, _) = self.prove_password(attempted, password, proven).await?;
-        self.prove(&account, proven.with(AuthMethod::Password), attempt)
+        let (account, slot) = self.prove_password(attempted, password, proven).await?;
+        self.prove(&account, proven.with(AuthMethod::Password), Some(slot), attempt)
     }
 
-    /// Makes the proof against the present policy, in the epoch in which the secret was compared.
+    /// Makes the proof against the present policy, in the epoch in which the secret was compared; `password` is the one
+    /// that was proven.
     fn prove(
         &self,
         account: &Account,
         methods: ProvenMethods,
+        password: Option<PasswordSlot>,
         attempt: &LoginAttempt<'_>,
     ) -> Result<Authenticated, LoginRefused> {
         let name = Some(account.user().name.as_str());
@@ -206,7 +210,15 @@ impl Admin {
         let user = policy.user(account.user().id);
         let user = user.ok_or_else(|| refused(access::Lapse::UserRemoved))?;
         let credential_epoch = account.user().credential_epoch;
-        Authenticated::prove(user, Proof { methods, credential_epoch }).map_err(refused)
+        let proof = Proof { methods, credential_epoch };
+        let proven = match password {
+            Some(PasswordSlot::Second) => match account.serial_of_second() {
+                Some(serial) => Authenticated::prove_by_second(user, proof, serial),
+                None => Err(access::Lapse::CredentialsChanged),
+            },
+            Some(PasswordSlot::First) | None => Authenticated::prove(user, proof),
+        };
+        proven.map_err(refused)
     }
 
     /// Proves a password, and gives the account whose it is, and which of its passwords it is. `proven` is what was proven
@@ -284,7 +296,10 @@ impl Admin {
     ) -> Result<Arc<Account>, RefusalKind> {
         let (_, account) = self.account_named(username);
         let account = Arc::clone(may_try(account.as_ref(), methods)?);
-        if account.user().credential_epoch != proven.credential_epoch {
+        // The second password can be replaced within an epoch.
+        let is_another = proven.slot == PasswordSlot::Second
+            && account.serial_of_second() != proven.second_password;
+        if account.user().credential_epoch != proven.credential_epoch || is_another {
             return Err(RefusalKind::Lapsed(access::Lapse::CredentialsChanged));
         }
         let tag = self.shared.proof_key.of_password(
@@ -388,6 +403,7 @@ struct Comparison {
     /// The slot of each candidate; none if they are nobody's.
     slots: Vec<PasswordSlot>,
     credential_epoch: u64,
+    second_password: Option<NonZeroU32>,
     cost: crate::settings::HashCost,
 }
 
@@ -419,6 +435,7 @@ impl Comparison {
             candidates,
             slots,
             credential_epoch: account.map_or(0, |account| account.user().credential_epoch),
+            second_password: account.and_then(|account| account.serial_of_second()),
             cost: admin.shared.settings.hash_cost,
         }
     }
@@ -455,6 +472,7 @@ impl Comparison {
         flight.land(Verdict::Proven(Arc::new(Proven {
             slot: *slot,
             credential_epoch: self.credential_epoch,
+            second_password: self.second_password,
             renewed: parking_lot::Mutex::new(renewed),
         })));
     }

@@ -10,7 +10,7 @@ use crate::admin::{Admin, hash_on};
 use crate::caller::Caller;
 use crate::directory::{Account, Directory};
 use crate::error::AdminError;
-use crate::hash::{HashError, Hasher, ParsedHash, sha256};
+use crate::hash::{HashError, Hasher, ParsedHash};
 use crate::model::{PasswordChange, UserView};
 use crate::protection::Gate;
 use crate::secret::Secret;
@@ -18,7 +18,8 @@ use crate::users;
 
 impl Admin {
     /// Sets a password of a user. A first password takes the place of all there are, and ends what was logged in by
-    /// them. A second one leaves the first and what was logged in by it, and takes the place of the second there was.
+    /// them. A second one leaves the first and what was logged in by it, and takes the place of the second there was, with
+    /// which ends what that has proven.
     ///
     /// # Errors
     /// If there is no such user or it may not use a password, the password does not fit the policy, `current` is wrong,
@@ -90,9 +91,7 @@ impl Admin {
                     return Ok((Vec::new(), ()));
                 };
                 // A policy file knows the hash that was set, however often it was renewed since.
-                let set = || sha256(weak.hash.expose().as_bytes());
-                let renewed_from = weak.renewed_from().copied().unwrap_or_else(set);
-                let renewed = RenewedHash { hash, renewed_from };
+                let renewed = RenewedHash { hash, renewed_from: weak.set_as() };
                 Ok((vec![Change::RenewPassword(id, slot, renewed)], ()))
             };
             if let Err(error) = admin.change(&Caller::Broker, plan, |_, ()| ()).await {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use access::Policy;
 use store::Change;
 
-use crate::admin::{Admin, policy_change};
+use crate::admin::Admin;
 use crate::caller::Caller;
 use crate::directory::Directory;
 use crate::error::AdminError;
@@ -105,7 +105,7 @@ impl Admin {
         self.try_change(caller, plan, |directory, changes, _| {
             // The directory is locked: the policy cannot change now.
             let policy = self.shared.policy.load();
-            let for_policy: Vec<_> = changes.iter().filter_map(policy_change).collect();
+            let for_policy = directory.foreseen(changes);
             let next = (!for_policy.is_empty()).then(|| Arc::new(policy.apply(for_policy)));
             Preview { changes: steps(directory, changes), next, base: policy.generation() }
         })

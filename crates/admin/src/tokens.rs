@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use crate::admin::Admin;
 use crate::attempt::PeerAddress;
 use crate::caller::{Caller, UserCaller};
+use crate::credentials::Password;
 use crate::directory::Directory;
 use crate::error::{AdminError, Kind};
 use crate::hash::{random, sha256};
@@ -259,21 +260,43 @@ pub(crate) fn ended_by(directory: &Directory, changes: &[Change]) -> Vec<Change>
         {
             ended.push(Change::Token(TokenChange::RemoveOf(record.user.id)));
         }
-        if let Change::PutPasswords(user, passwords) = change
-            && directory.tokens.of(*user).any(|it| it.record.password == PasswordSlot::Second)
-            && !keeps_second(directory, *user, passwords)
-        {
-            ended.push(Change::Token(TokenChange::RemoveOfSecond(*user)));
+        if let Change::PutPasswords(user, passwords) = change {
+            ended.extend(ended_with_second(directory, *user, passwords));
         }
     }
     ended
 }
 
-/// Whether the second password stays the one it is.
-fn keeps_second(directory: &Directory, user: UserId, passwords: &[PasswordRecord]) -> bool {
-    let second = directory.user(user).and_then(|it| it.credentials.password(PasswordSlot::Second));
-    let after = passwords.iter().find(|password| password.slot == PasswordSlot::Second);
-    second.zip(after).is_some_and(|(second, after)| second.hash.expose() == after.hash.expose())
+/// Tokens that the second password has made end with it, which may now be earlier than it was.
+fn ended_with_second(
+    directory: &Directory,
+    user: UserId,
+    passwords: &[PasswordRecord],
+) -> Vec<Change> {
+    let by_second = directory.tokens.of(user).map(|token| &**token);
+    let mut by_second =
+        by_second.filter(|it| it.record.password == PasswordSlot::Second).peekable();
+    if by_second.peek().is_none() {
+        return Vec::new();
+    }
+    match kept_second_ends_ms(directory, user, passwords) {
+        Some(ends_ms) => {
+            by_second.filter(|it| it.record.expires_at_ms > ends_ms).map(removal).collect()
+        }
+        None => vec![Change::Token(TokenChange::RemoveOfSecond(user))],
+    }
+}
+
+/// When the second password ends after these changes, if it stays the one it is.
+fn kept_second_ends_ms(
+    directory: &Directory,
+    user: UserId,
+    passwords: &[PasswordRecord],
+) -> Option<u64> {
+    let second = directory.user(user)?.credentials.password(PasswordSlot::Second)?;
+    let after = passwords.iter().find(|password| password.slot == PasswordSlot::Second)?;
+    let after = Password::new(after.clone());
+    second.is_same_as(&after).then(|| after.ends_at_ms())
 }
 
 /// A token is good no longer than the password that has made it.
@@ -298,10 +321,8 @@ fn is_good_for(token: &TokenRecord, user: &User) -> bool {
 
 /// The password may have been changed while the token was made.
 fn must_stand(directory: &Directory, authenticated: &Authenticated) -> Result<(), AdminError> {
-    let user = directory.user(authenticated.user_id()).map(|account| account.user());
-    let stands = user.is_some_and(|user| {
-        user.enabled && user.credential_epoch == authenticated.credential_epoch()
-    });
+    let account = directory.user(authenticated.user_id());
+    let stands = account.is_some_and(|it| authenticated.holds_for(&it.compiled).is_ok());
     if stands { Ok(()) } else { Err(AdminError::Forbidden("your user was changed".to_owned())) }
 }
 

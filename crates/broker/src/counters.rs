@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mqtt::Qos;
 
 use crate::engine::Engine;
-use crate::identity::ClientName;
+use crate::identity::{ClientName, ConnectionId};
 use crate::limits::Limits;
 use crate::pressure::is_behind;
 use crate::report::DropRule;
@@ -205,6 +205,8 @@ pub struct Census {
     pub unreleased: usize,
     /// Bytes waiting to be written.
     pub outbox_bytes: usize,
+    /// Bytes that have come from connections while they were held back, and wait.
+    pub held_input_bytes: usize,
     /// Retained messages waiting for room in an outbox.
     pub retained_backlog: usize,
     /// Connections that are not read for now: a receiver is behind, a budget used up, or memory short.
@@ -226,6 +228,8 @@ pub struct Fullest {
     pub queue_bytes: Most,
     /// Bytes in its outbox.
     pub outbox_bytes: Most,
+    /// Bytes that have come from it while it was held back.
+    pub held_input_bytes: Most,
     /// Subscriptions.
     pub subscriptions: Most,
     /// Retained messages waiting for its outbox.
@@ -266,7 +270,7 @@ impl Engine {
         Counters { sessions: self.shard.sessions.len(), ..self.shard.round.counters }
     }
 
-    /// What this shard holds now. Looks at every session: not for the hot path.
+    /// What this shard holds now, but for input, which the caller keeps. Looks at every session: not for the hot path.
     #[must_use]
     pub fn census(&self) -> Census {
         let mut census = Census::default();
@@ -275,6 +279,19 @@ impl Engine {
             census.take(session, limits);
         }
         census.outbox_bytes += self.shard.sessions.closing_bytes();
+        census
+    }
+
+    /// The same with the input of these connections, which is held back: so many bytes of each.
+    #[must_use]
+    pub fn census_with(&self, held: impl IntoIterator<Item = (ConnectionId, usize)>) -> Census {
+        let mut census = self.census();
+        for (id, bytes) in held {
+            census.held_input_bytes = census.held_input_bytes.saturating_add(bytes);
+            if let Some((session, _)) = self.shard.sessions.online(id) {
+                census.fullest.held_input_bytes.look(bytes, &session.client);
+            }
+        }
         census
     }
 }
@@ -340,6 +357,7 @@ impl Census {
             (&mut self.in_flight_bytes, other.in_flight_bytes),
             (&mut self.unreleased, other.unreleased),
             (&mut self.outbox_bytes, other.outbox_bytes),
+            (&mut self.held_input_bytes, other.held_input_bytes),
             (&mut self.retained_backlog, other.retained_backlog),
             (&mut self.held_back, other.held_back),
             (&mut self.behind, other.behind),
@@ -351,18 +369,20 @@ impl Census {
         own.queue_messages.add(&other.queue_messages);
         own.queue_bytes.add(&other.queue_bytes);
         own.outbox_bytes.add(&other.outbox_bytes);
+        own.held_input_bytes.add(&other.held_input_bytes);
         own.subscriptions.add(&other.subscriptions);
         own.retained_backlog.add(&other.retained_backlog);
         own.in_flight.add(&other.in_flight);
         own.unreleased.add(&other.unreleased);
     }
 
-    /// Bytes of messages and output that are held in memory.
+    /// Bytes of messages, input and output that are held in memory.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.queue_memory_bytes
             .saturating_add(self.in_flight_bytes)
             .saturating_add(self.outbox_bytes)
+            .saturating_add(self.held_input_bytes)
     }
 }
 

@@ -47,9 +47,9 @@ impl Ending {
         Ending { cause, told: Some(reason), will }
     }
 
-    /// The broker ends it because the user's standing is lost.
+    /// The broker ends it because the user's standing is lost. Its will speaks for somebody who is not known any more.
     pub(crate) fn standing_lost(reason: ReasonCode) -> Ending {
-        Ending::told(DisconnectCause::StandingLost(reason), reason, WillFate::Publish)
+        Ending::told(DisconnectCause::StandingLost(reason), reason, WillFate::Drop)
     }
 
     /// A publish without right ends it, where the configuration says so.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use access::{Policy, UserId};
+use access::{Lapse, Policy, UserId};
 use mqtt::{
     AckProperties, DecodeError, DecodeLimits, Decoded, Packet, PlainAck, ProtocolVersion,
     ReasonCode, Timestamp,
@@ -14,7 +14,9 @@ use crate::client_view::ClientView;
 use crate::detach::{Ending, WillFate};
 use crate::effect::Effect;
 use crate::hub::Hub;
-use crate::identity::{ConnectionId, SessionIdentity, SessionKeyRef, SessionRef, ShardId};
+use crate::identity::{
+    ConnectionId, SessionIdentity, SessionKey, SessionKeyRef, SessionRef, ShardId,
+};
 use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::pressure::Futile;
@@ -299,13 +301,35 @@ impl Engine {
         true
     }
 
-    /// Ends a connection whose proof of identity is not good any more, such as a revoked certificate: with 0x87 for an
-    /// MQTT 5 client, and without what waits to be written. The session stays for whoever proves the user again.
-    pub fn end_lapsed(&mut self, id: ConnectionId, now: Timestamp) {
+    /// Ends a connection whose proof of identity is not good any more, such as a revoked certificate: with `reason` for an
+    /// MQTT 5 client, and without what waits to be written. Its will is not sent. The session stays for whoever proves the user
+    /// again.
+    pub fn end_lapsed(&mut self, id: ConnectionId, reason: ReasonCode, now: Timestamp) {
         self.take_policy(now);
         let Some((session, _)) = self.shard.sessions.online(id) else { return };
         let place = session.identity.place;
-        self.end_connection(place, Ending::standing_lost(ReasonCode::NotAuthorized), now);
+        self.shard.withdraw_will_of_lapsed(place, Lapse::CredentialsChanged);
+        self.end_connection(place, Ending::standing_lost(reason), now);
+    }
+
+    /// When the password that has proven this connection ends, in milliseconds since the Unix epoch, which the caller has to
+    /// watch; as [`Policy::proof_ends_at_ms`].
+    #[must_use]
+    pub fn proof_ends_at_ms(&self, id: ConnectionId) -> Option<u64> {
+        let (session, _) = self.shard.sessions.online(id)?;
+        self.shard.policy.proof_ends_at_ms(session.proof.as_ref()?)
+    }
+
+    /// Which session this connection is of.
+    #[must_use]
+    pub fn session_of(&self, id: ConnectionId) -> Option<SessionKey> {
+        self.shard.sessions.online(id).map(|(session, _)| session.identity.key.clone())
+    }
+
+    /// The policy that this shard judges by.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.shard.policy
     }
 
     /// Ends every connection, with 0x8B for MQTT 5 clients. Wills are published as the standard says;

@@ -15,7 +15,7 @@ use topic::{SubscriptionFilter, TopicName};
 use crate::engine::Engine;
 use crate::identity::{SessionKey, SessionRef};
 use crate::publishers::{Published, is_of_last_day};
-use crate::rejudge::{LastJudged, judge_subscription, judge_will};
+use crate::rejudge::{LastJudged, judge_subscription, judge_will, lapse_of};
 use crate::session::Session;
 
 /// What one shard's clients would lose, as far as it is known yet.
@@ -212,8 +212,8 @@ fn foresee(session: &Session, next: &Policy) -> Option<SessionLoss> {
     let key = &session.identity.key;
     let rights = next.rights(key.user, Arc::clone(&key.client_id));
     let is_connected = session.connection.is_some();
-    let standing = session.proof.as_ref().map_or(Ok(()), |proof| next.standing(proof));
-    let connection = standing.err().filter(|_| is_connected);
+    let lapse = lapse_of(session, session.rights.as_ref(), next);
+    let connection = lapse.filter(|_| is_connected);
     let session_ends =
         next.user(key.user).is_none() || (connection.is_some() && session.expiry_s == 0);
     let mut loss = SessionLoss { connection, session_ends, ..SessionLoss::default() };
@@ -230,7 +230,7 @@ fn foresee(session: &Session, next: &Policy) -> Option<SessionLoss> {
     }
     let will = session.will.as_ref();
     loss.will = will.and_then(|will| {
-        let denial = judge_will(rights.as_ref(), will).err()?;
+        let denial = judge_will(rights.as_ref(), will).err().or(lapse.map(Denial::Lapsed))?;
         Some((will.topic.clone(), denial))
     });
     count_lost_messages(session, rights, &mut loss);

@@ -28,12 +28,18 @@ pub(crate) struct SessionRef {
 }
 
 /// What a session is known by: nobody reaches another user's session by its client id.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionKey {
     /// The user the session belongs to.
     pub user: UserId,
     /// The client id, unique within the user.
     pub client_id: Arc<str>,
+}
+
+impl SessionKey {
+    pub(crate) fn by_ref(&self) -> SessionKeyRef<'_> {
+        SessionKeyRef { user: self.user, client_id: &self.client_id }
+    }
 }
 
 /// A [`SessionKey`] to look up by, without owning the client id.

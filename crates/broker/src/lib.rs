@@ -87,3 +87,4 @@ pub use response_information::ResponseInformation;
 pub use restore::Image;
 pub use shard_message::ShardMessage;
 pub use system::SystemValue;
+pub use will::WaitingWill;

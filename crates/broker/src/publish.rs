@@ -281,9 +281,11 @@ impl Engine {
         let code = match &denial {
             // Well-formed, and not accepted: of so many levels, with the prefix perhaps.
             Denial::InvalidTopic(_) => ReasonCode::TopicNameInvalid,
-            Denial::NoRule | Denial::DenyRule(_) | Denial::DollarTopic | Denial::Gone => {
-                ReasonCode::NotAuthorized
-            }
+            Denial::NoRule
+            | Denial::DenyRule(_)
+            | Denial::DollarTopic
+            | Denial::Gone
+            | Denial::Lapsed(_) => ReasonCode::NotAuthorized,
         };
         // Nobody may publish under `$`: there is no right to ask after.
         let is_for_all = matches!(denial, Denial::DollarTopic);

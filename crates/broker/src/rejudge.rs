@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use access::{Denial, Lapse, Rights, SubscribePermit};
+use access::{AuthMethod, Denial, Lapse, Policy, ProvenMethods, Rights, SubscribePermit};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use mqtt::{Ack, Packet, PacketId, Qos, ReasonCode, Timestamp, Will};
@@ -22,6 +22,7 @@ use crate::message::Delivery;
 use crate::outbox::WaitingPublish;
 use crate::record::Record;
 use crate::report::{RefusalReason, RefusedAction, SessionEnd};
+use crate::session::Session;
 use crate::subscription_table::Member;
 
 impl Engine {
@@ -37,7 +38,7 @@ impl Engine {
         for place in &changed {
             self.shard.rejudge(*place, now);
         }
-        // Of all sessions, before any connection ends: what one ends with, as a will, goes to others.
+        // Of all sessions, before any connection ends: whatever its end may bring others is judged by what is left.
         self.shard.take_out_withdrawn();
         for place in self.shard.sessions.places() {
             self.shard.note_judged(place);
@@ -83,11 +84,16 @@ impl Shard {
         let Shard { sessions, round, policy, .. } = &mut *self;
         let Some(session) = sessions.get_mut(place) else { return };
         let key = &session.identity.key;
+        let before = session.rights.take();
         session.rights = policy.rights(key.user, Arc::clone(&key.client_id));
+        let lapse = lapse_of(session, before.as_ref(), policy);
         if let Some(refused) = session.connection.as_mut().and_then(|it| it.refused.as_mut()) {
             refused.close(&session.client, round);
         }
         self.withdraw(place, now);
+        if let Some(lapse) = lapse {
+            self.withdraw_will_of_lapsed(place, lapse);
+        }
         self.set_allowance(place, now);
     }
 
@@ -156,9 +162,20 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(place) else { return };
         let Some(will) = session.will.as_ref() else { return };
         let Err(denial) = judge_will(session.rights.as_ref(), will) else { return };
+        self.drop_will(place, denial);
+    }
+
+    /// Whoever left this will has not proven to be the user by what counts now, be its connection still there or not: it does
+    /// not speak for the user any more.
+    pub(crate) fn withdraw_will_of_lapsed(&mut self, place: SessionRef, lapse: Lapse) {
+        self.drop_will(place, Denial::Lapsed(lapse));
+    }
+
+    fn drop_will(&mut self, place: SessionRef, denial: Denial) {
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        let Some(will) = session.will.take() else { return };
         let reason = RefusalReason::Denied(denial);
         self.round.refuse(&session.client, RefusedAction::Will, will.topic.as_str(), reason);
-        session.will = None;
         let due = session.will_due.take();
         self.timers.disarm(due, crate::timers::Timer::Will(place));
         self.persist_will(place);
@@ -291,6 +308,26 @@ impl LastJudged {
         let name = std::str::from_utf8(publish.topic).ok().and_then(|it| TopicName::parse(it).ok());
         name.is_some_and(|topic| self.may_read(&topic))
     }
+}
+
+/// Why what has proven the session's last client does not hold any more. Of one that was read from disk it is known how
+/// it was proven, and that no password was changed before `before`.
+pub(crate) fn lapse_of(
+    session: &Session,
+    before: Option<&Rights>,
+    policy: &Policy,
+) -> Option<Lapse> {
+    if let Some(proof) = &session.proof {
+        return policy.standing(proof).err();
+    }
+    let user = policy.user(session.identity.key.user)?;
+    let is_by_password = session.methods.contains(AuthMethod::Password);
+    if is_by_password && before.is_some_and(|it| it.credential_epoch() != user.credential_epoch()) {
+        return Some(Lapse::CredentialsChanged);
+    }
+    let is_known = session.methods != ProvenMethods::default();
+    let is_enough = user.grants().are_satisfied_by(session.methods);
+    (is_known && !is_enough).then_some(Lapse::GrantsUnsatisfied)
 }
 
 fn lapse_code(lapse: Lapse) -> ReasonCode {

@@ -197,6 +197,7 @@ impl Sim {
             1 => {
                 // Another password.
                 self.epochs[person] += 1;
+                self.judge.change_secret(person);
                 let rights = self.rights[person].clone();
                 self.set_rights(person, rights);
             }

@@ -92,3 +92,57 @@ async fn a_role_that_makes_the_last_administrator_cannot_be_taken_away() {
     assert!(house.admin.show_user(&owner, "anna").unwrap().roles.is_empty());
     refused(&house, "bert", r#"{"enabled":false}"#).await;
 }
+
+#[tokio::test]
+async fn one_who_cannot_log_in_over_http_is_not_the_administrator_that_is_left() {
+    let house = House::with_alice().await;
+    for (name, password, grants) in [
+        ("by-certificate", "", r#"[{"method":"certificate"}]"#),
+        ("no-password-yet", "", r#"[{"method":"password"}]"#),
+        (
+            "needs-both",
+            r#""password":"some-password","#,
+            r#"[{"method":"password"},{"method":"certificate","isRequired":true}]"#,
+        ),
+    ] {
+        let new = format!(
+            r#"{{"username":"{name}",{password}"grantTypes":{grants},
+            "roles":["connectware-admin"]}}"#
+        );
+        add(&house, &new).await;
+        refused(&house, "admin", r#"{"enabled":false}"#).await;
+    }
+    let removed = house.admin.remove_user(&Caller::LocalOwner, "admin", None).await;
+    assert!(matches!(removed, Err(AdminError::LastAdministrator)));
+    refused(&house, "admin", r#"{"roles":[]}"#).await;
+    // The last one cannot give up its way in either.
+    refused(&house, "admin", r#"{"grantTypes":[{"method":"certificate"}]}"#).await;
+    let with_certificate = r#"{"grantTypes":[{"method":"password"},
+        {"method":"certificate","isRequired":true}]}"#;
+    refused(&house, "admin", with_certificate).await;
+    house
+        .patch("admin", r#"{"grantTypes":[{"method":"password"},{"method":"certificate"}]}"#)
+        .await;
+    // As soon as another one can log in, all of it may be.
+    house.set_password("no-password-yet", "some-password").await;
+    house.patch("admin", r#"{"grantTypes":[{"method":"certificate"}]}"#).await;
+    refused(&house, "no-password-yet", r#"{"enabled":false}"#).await;
+    let house = house.restart(cheap()).await;
+    refused(&house, "no-password-yet", r#"{"enabled":false}"#).await;
+}
+
+#[tokio::test]
+async fn where_nobody_can_log_in_over_http_the_last_enabled_administrator_is_still_kept() {
+    let house = House::new(Settings { first_admin: crate::FirstAdmin::None, ..cheap() }).await;
+    let by_certificate = |name: &str| {
+        format!(
+            r#"{{"username":"{name}","grantTypes":[{{"method":"certificate"}}],
+            "roles":["connectware-admin"]}}"#
+        )
+    };
+    add(&house, &by_certificate("anna")).await;
+    refused(&house, "anna", r#"{"enabled":false}"#).await;
+    add(&house, &by_certificate("bert")).await;
+    house.patch("anna", r#"{"enabled":false}"#).await;
+    refused(&house, "bert", r#"{"roles":[]}"#).await;
+}

@@ -14,6 +14,7 @@ mod protection;
 mod registry;
 mod registry_clients;
 mod roles;
+mod second_password;
 mod storms;
 mod tokens;
 mod users;

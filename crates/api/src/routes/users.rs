@@ -184,7 +184,7 @@ async fn remove(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Sets a user's password and ends the connections that the old one made, or sets a second one beside it.
+/// Sets a user's password and ends the connections that passwords made; a second one ends only those of the second one before.
 #[utoipa::path(put, path = "/api/users/{id}/password", operation_id = "setPassword", tag = "users", request_body = PasswordChange,
     params(("id" = Uuid, Path)),
     responses(

@@ -235,6 +235,30 @@ fn a_will_is_sent_when_its_delay_is_over_also_if_the_broker_was_what_ended_the_c
 }
 
 #[test]
+fn a_will_from_before_a_restart_is_gone_with_the_password_that_its_sender_had_and_with_nothing_else()
+ {
+    let ann = |epoch| access::User { credential_epoch: epoch, ..user("ann", &["allow write #"]) };
+    let grants = access::GrantTypes::CERTIFICATE;
+    for (change, expected) in [
+        (ann(1), &["w q1: gone"][..]),
+        (ann(2), &[]),
+        (access::User { grants, ..ann(1) }, &[]),
+        (access::User { enabled: false, ..ann(1) }, &[]),
+    ] {
+        let mut world = world(2);
+        let gone = world.connect_with("ann", with_will(lasting(V5, "a"), "w", 60));
+        world.lose(gone);
+        world.crash(1);
+        let bob = world.connect("bob", "b", V5);
+        world.subscribe(bob, "w", Q1);
+        world.put(change.clone());
+        world.put(ann(change.credential_epoch));
+        world.wait_s(70);
+        assert_eq!(world.messages(bob), expected, "{change:?}");
+    }
+}
+
+#[test]
 fn the_time_away_counts_for_the_expiry_of_sessions_and_for_wills() {
     let mut world = world(1);
     let ann = world.connect_with("ann", with_will(lasting(V5, "a"), "w", 30));

@@ -1,9 +1,11 @@
 //! A changed policy reaches sessions online and offline, at once, and nobody else.
 
 use crate::world::{C, Q0, Q1, Q2, V5, V311, World, lasting, user, with_will};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use access::{PolicyChange, User};
+use access::{Authenticated, CompiledUser, PolicyChange, Proof, SecondPassword, User};
+use broker::{SessionKey, WaitingWill};
 use mqtt::{Packet, ProtocolVersion, ReasonCode};
 
 const BOTH: [ProtocolVersion; 2] = [V311, V5];
@@ -181,6 +183,40 @@ fn a_changed_password_ends_the_connection_and_keeps_the_session() {
 }
 
 #[test]
+fn a_second_password_ends_the_connections_that_it_has_proven_and_no_others() {
+    in_both(|world, version| {
+        let serial = |number: u32| std::num::NonZeroU32::new(number).unwrap();
+        let put = |world: &mut World, number: u32| {
+            let second = SecondPassword { serial: serial(number), ends_at_ms: u64::MAX };
+            let ann = user("ann", &["allow readWrite #"]);
+            let ann = CompiledUser::with_second_password(ann, Some(second));
+            world.change(PolicyChange::PutCompiled(Arc::new(ann)));
+        };
+        put(world, 1);
+        let policy = world.policy.load_full();
+        let compiled = policy.user_by_name("ann").unwrap();
+        let proof = Proof {
+            methods: access::AuthMethod::Password.into(),
+            credential_epoch: compiled.credential_epoch(),
+        };
+        let proof = Authenticated::prove_by_second(compiled, proof, serial(1)).unwrap();
+        let by_first = world.resume("ann", "c1", version);
+        let by_second = world.attach(proof.clone(), lasting(version, "c2")).unwrap();
+        assert!(world.is_open(by_second));
+        put(world, 2);
+        assert_eq!(world.disconnected(by_second), (version == V5).then_some(0x98));
+        assert!(world.is_open(by_first));
+        assert!(world.view("c2").is_some(), "the session stays");
+        // What was proven before is worth nothing now, and touches no session.
+        assert_eq!(
+            world.attach(proof, lasting(version, "c1")),
+            Err(if version == V5 { 0x87 } else { 5 })
+        );
+        assert!(world.is_open(by_first));
+    });
+}
+
+#[test]
 fn a_removed_grant_type_ends_the_connection() {
     let grants = access::GrantTypes::CERTIFICATE;
     check_standing(move |user| PolicyChange::PutUser(User { grants, ..user }), 0x87, true);
@@ -293,27 +329,90 @@ fn rule_22_a_shard_that_is_late_does_not_trust_routes_of_one_that_is_not() {
     }
 }
 
-#[test]
-fn rule_22_what_a_change_makes_fire_reaches_nobody_who_loses_the_right_by_it() {
-    for is_reader_first in [true, false] {
-        let mut world = World::open(1);
-        let subscribed = |world: &mut World| {
-            let reader = world.connect("bob", "reads", V5);
-            world.subscribe(reader, "w", Q1);
-            reader
-        };
-        let mut reader = is_reader_first.then(|| subscribed(&mut world));
-        world.connect_with("ann", with_will(mqtt::Connect::new(V5, "c1"), "w", 0));
-        let reader = *reader.get_or_insert_with(|| subscribed(&mut world));
-        // One change, as a policy file makes it: the writer's password, and the reader's right.
-        world.change_silently(user("bob", &["allow read other"]));
-        let writer = User { credential_epoch: 2, ..user("ann", &["allow write #"]) };
-        world.change_silently(writer);
-        let now = world.now;
-        world.engines[0].policy_changed(now);
-        world.run();
-        assert!(world.messages(reader).is_empty(), "{is_reader_first}");
+/// What withdraws ann's identity.
+const WITHDRAWALS: [fn(User) -> PolicyChange; 4] = [
+    |ann| PolicyChange::PutUser(User { credential_epoch: 2, ..ann }),
+    |ann| PolicyChange::PutUser(User { enabled: false, ..ann }),
+    |ann| PolicyChange::PutUser(User { grants: access::GrantTypes::CERTIFICATE, ..ann }),
+    |ann| PolicyChange::RemoveUser(ann.id),
+];
+
+fn check_will(change: &dyn Fn(&mut World), is_online: bool, expected: &[&str]) {
+    for shards in [1, 2] {
+        let mut world = World::open(shards);
+        let reader = world.connect("bob", "reads", V5);
+        world.subscribe(reader, "#", Q1);
+        let delay_s = if is_online { 0 } else { 10 };
+        let ann = world.connect_with("ann", with_will(lasting(V5, "c1"), "w", delay_s));
+        let other = world.connect_with("bob", with_will(lasting(V5, "c2"), "other", delay_s));
+        if !is_online {
+            world.lose(ann);
+            world.lose(other);
+        }
+        change(&mut world);
+        if is_online {
+            world.lose(ann);
+            world.lose(other);
+        }
+        // What was lost does not come back.
+        world.user("ann", &["allow readWrite #"]);
+        world.wait_s(60);
+        let mut messages = world.messages(reader);
+        messages.sort();
+        assert_eq!(messages, expected, "online: {is_online}");
+        assert_eq!(world.hub.will_bytes(), 0);
     }
+}
+
+#[test]
+fn rule_20_a_withdrawn_identity_does_not_speak_by_its_will_at_once_or_later() {
+    for withdrawal in WITHDRAWALS {
+        let change =
+            |world: &mut World| world.change(withdrawal(user("ann", &["allow readWrite #"])));
+        check_will(&change, true, &["other q1: gone"]);
+        check_will(&change, false, &["other q1: gone"]);
+    }
+    // Whatever else is changed, it speaks.
+    let change = |world: &mut World| world.user("ann", &["allow write #"]);
+    check_will(&change, true, &["other q1: gone", "w q1: gone"]);
+    check_will(&change, false, &["other q1: gone", "w q1: gone"]);
+}
+
+#[test]
+fn rule_20_who_is_told_to_be_withdrawn_does_not_speak_by_its_will() {
+    let key = |world: &World| {
+        let ann = world.policy.load().user_by_name("ann").unwrap().id();
+        SessionKey { user: ann, client_id: "c1".into() }
+    };
+    let cut = |world: &mut World| {
+        let (now, key) = (world.now, key(world));
+        for engine in &mut world.engines {
+            // Of one without a delay, or that is still there, nothing is to be taken in this way.
+            assert_eq!(engine.waiting_will(&key, now), None);
+            engine.withdraw_waiting_will(&key, now);
+        }
+        // The second who came.
+        let ann = 1;
+        let (shard, id) = (world.shard_of(ann), world.clients[ann].id);
+        world.engines[shard].end_lapsed(id, ReasonCode::NotAuthorized, now);
+        world.run();
+        assert_eq!(world.disconnected(ann), Some(0x87));
+        assert!(world.view("c1").is_some(), "the session stays");
+    };
+    check_will(&cut, true, &["other q1: gone"]);
+    let take = |world: &mut World| {
+        let (now, key) = (world.now, key(world));
+        let waits = |world: &World| {
+            world.engines.iter().filter_map(|it| it.waiting_will(&key, now)).collect::<Vec<_>>()
+        };
+        assert_eq!(waits(world), [WaitingWill { due_in_ms: 10_000, proof_ends_at_ms: None }]);
+        for engine in &mut world.engines {
+            engine.withdraw_waiting_will(&key, now);
+        }
+        world.run();
+        assert_eq!(waits(world), []);
+    };
+    check_will(&take, false, &["other q1: gone"]);
 }
 
 #[test]

@@ -179,6 +179,11 @@ fn of_sessions(sources: &Sources, census: &Census) -> Vec<Use> {
     let window = |max: std::num::NonZeroU16| usize::from(max.get());
     vec![
         Use::of_client("outbox_bytes_max", limits.outbox_bytes_max, &fullest.outbox_bytes),
+        Use::of_client(
+            "held_input_bytes_max",
+            limits.held_input_bytes_max,
+            &fullest.held_input_bytes,
+        ),
         Use::of_client("queue_messages_max", limits.queue_messages_max, &fullest.queue_messages),
         Use::of_client("queue_bytes_max", limits.queue_bytes_max, &fullest.queue_bytes),
         Use::of(

@@ -281,6 +281,11 @@ impl Link {
         self.rest.set(rest);
     }
 
+    /// How much of its input is held back; `None`: it is not.
+    pub(crate) fn held_bytes(&self) -> Option<usize> {
+        self.look(|rest| rest.is_held().then(|| rest.len()))
+    }
+
     /// Looks at what is left over.
     fn look<T>(&self, at: impl FnOnce(&Remainder) -> T) -> T {
         let rest = self.rest.take();
@@ -301,6 +306,10 @@ impl Link {
             return Poll::Ready(Event::Writable);
         }
         match self.reading.get() {
+            // Whoever left something whole is gone once that has had its turn; others are gone now.
+            Reading::PausedAtEnd if self.look(Remainder::is_spent) => {
+                return Poll::Ready(Event::Lost(ConnectionLost::ByPeer));
+            }
             Reading::PausedAtEnd | Reading::Over => return Poll::Pending,
             Reading::Pausing | Reading::Paused
                 if !shard.engine().may_hold(self.id, self.look(Remainder::len)) =>

@@ -36,6 +36,11 @@ impl Links {
         self.table.find(self.hasher.hash_one(id), |link| link.id() == id)
     }
 
+    /// Those whose input is held back, and how many bytes of it are kept.
+    pub(crate) fn held_input(&self) -> impl Iterator<Item = (ConnectionId, usize)> {
+        self.table.iter().filter_map(|link| Some((link.id(), link.held_bytes()?)))
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.table.len()

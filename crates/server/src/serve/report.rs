@@ -175,7 +175,11 @@ fn name(decision: DecisionId) -> admin::DecisionId {
 fn because(denial: &Denial) -> Option<Box<access::Because>> {
     match denial {
         Denial::DenyRule(because) => Some(because.clone()),
-        Denial::NoRule | Denial::DollarTopic | Denial::InvalidTopic(_) | Denial::Gone => None,
+        Denial::NoRule
+        | Denial::DollarTopic
+        | Denial::InvalidTopic(_)
+        | Denial::Gone
+        | Denial::Lapsed(_) => None,
     }
 }
 

@@ -12,7 +12,7 @@ use access::Policy;
 use admin::{RefusalSink, RefusedRequest};
 use broker::{
     Attach, AttachRefusal, AttachRefused, ClientView, ConnectionId, ConnectionLost, Effect, Engine,
-    Forecast, PolicyMoved, Progress, Report, ShardId,
+    Forecast, PolicyMoved, Progress, Report, SessionKey, ShardId,
 };
 use hashbrown::HashSet;
 use mqtt::{ReasonCode, Timestamp};
@@ -51,7 +51,7 @@ pub(crate) struct Shard {
     /// What was refused in this round, and where it goes.
     refused: RefCell<Vec<RefusedRequest>>,
     refusals: RefusalSink,
-    /// Those that a certificate has proven.
+    /// Those whose proof can end by itself.
     proven: Proven,
     /// An inbox that is too full, if any; no client is read until it has room.
     congested: Cell<Option<usize>>,
@@ -129,19 +129,22 @@ impl Shard {
             tracing::warn!("a connection was lost: the shard's runtime cannot take it");
             return;
         };
-        // Since the handshake, the certificate may have been revoked.
-        let attached = match identity.as_deref().map_or(Ok(()), |it| self.proven.judge(it)) {
-            Err(_) => Err(AttachRefused {
+        let attached = if proven::has_lapsed(self, &authenticated, identity.as_deref()) {
+            Err(AttachRefused {
                 reason: ReasonCode::NotAuthorized,
                 why: AttachRefusal::Lapsed(access::Lapse::CredentialsChanged),
-            }),
-            Ok(()) => self.engine.borrow_mut().attach(authenticated, attach, clock::now()),
+            })
+        } else {
+            self.engine.borrow_mut().attach(authenticated, attach, clock::now())
         };
         match attached {
             Ok(id) => {
-                if let Some(identity) = identity.as_deref() {
-                    self.proven.insert(id, identity);
+                let engine = self.engine.borrow();
+                let ends_at_ms = engine.proof_ends_at_ms(id);
+                if let Some(session) = engine.session_of(id) {
+                    self.proven.insert(id, &session, identity.as_deref(), ends_at_ms);
                 }
+                drop(engine);
                 let (rest, turn) = (Remainder::new(rest), self.turns.of(id));
                 let link = Link::new(id, transport, rest, turn, seat, identity);
                 link.wake();
@@ -179,24 +182,27 @@ impl Shard {
     /// A connection is gone for the engine. Until what is returned is dropped, it may still close its socket gently.
     pub(crate) fn ended(&self, link: &Link, lost: ConnectionLost) -> Rc<()> {
         self.links.borrow_mut().remove(link.id());
-        if link.identity().is_some() {
-            self.proven.remove(link.id());
+        let mut engine = self.engine.borrow_mut();
+        engine.detach(link.id(), lost, clock::now());
+        if let Some(session) = self.proven.remove(link.id())
+            && engine.waiting_will(&session, clock::now()).is_some()
+        {
+            self.proven.keep_will(session, link.identity());
         }
-        self.engine.borrow_mut().detach(link.id(), lost, clock::now());
+        drop(engine);
         self.end_round();
         Rc::clone(&self.leaving)
     }
 
-    /// Ends the connections among these whose certificates are not good any more.
-    pub(crate) fn judge_again(&self, connections: &[ConnectionId]) {
-        for id in connections {
-            let Some(link) = self.link(*id) else { continue };
-            let Some(identity) = link.identity() else { continue };
-            if let Err(lapse) = self.proven.judge(identity) {
-                report::identity_lapsed(identity, &lapse);
-                self.engine.borrow_mut().end_lapsed(*id, clock::now());
-            }
-        }
+    /// Ends a connection whose proof is not good any more, with this code for MQTT 5.
+    pub(crate) fn end_lapsed(&self, id: ConnectionId, reason: ReasonCode) {
+        self.engine.borrow_mut().end_lapsed(id, reason, clock::now());
+        self.end_round();
+    }
+
+    /// Takes a will that is still to be sent: whoever has left it is not good any more.
+    pub(crate) fn withdraw_waiting_will(&self, session: &SessionKey) {
+        self.engine.borrow_mut().withdraw_waiting_will(session, clock::now());
         self.end_round();
     }
 
@@ -210,7 +216,7 @@ impl Shard {
         &self.turns
     }
 
-    /// Those that a certificate has proven.
+    /// Those whose proof can end by itself.
     pub(crate) fn proven(&self) -> &Proven {
         &self.proven
     }
@@ -376,8 +382,8 @@ impl Shard {
             }
             Order::Clients(reply) => drop(reply.send(self.engine.borrow().clients())),
             Order::Counters(reply) => {
-                let engine = self.engine.borrow();
-                drop(reply.send((engine.counters(), engine.census())));
+                let (engine, links) = (self.engine.borrow(), self.links.borrow());
+                drop(reply.send((engine.counters(), engine.census_with(links.held_input()))));
             }
             Order::System(values) => {
                 self.engine.borrow_mut().publish_system(&values, clock::now());

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use testkit::{
-    MqttClient, Packet, Version, login,
+    MqttClient, Packet, Version, Will, eventually, login,
     wire::{self, Publish},
 };
 
+use crate::overload::metrics;
 use crate::support::{PASSWORD, setup};
 
 const COUNT: u16 = 20_000;
@@ -98,4 +99,90 @@ fn what_a_client_sent_before_it_left_counts_although_it_was_held_back() {
             other => panic!("after {last} messages: {other:?}"),
         }
     }
+}
+
+#[test]
+fn input_that_is_held_back_is_counted_and_told_with_its_client_before_there_is_too_much() {
+    let broker = setup()
+        .env("COUNTERSIGN_LIMITS_SLOW_CONSUMER_PATIENCE_MS", "600000")
+        .env("COUNTERSIGN_LIMITS_HELD_INPUT_BYTES_MAX", "100000")
+        .start();
+    broker.add_user("machine", PASSWORD, &["--allow", "readWrite:#"]);
+    let used = || {
+        let found = metrics(&broker);
+        let limit = |name: &str| {
+            found[&format!("countersign_limit_{name}{{limit=\"held_input_bytes_max\"}}")]
+        };
+        (limit("used"), limit("near"), found["countersign_held_input_bytes"])
+    };
+    assert_eq!(used(), (0.0, 0.0, 0.0));
+    let mut reader = client(broker.mqtt(), Version::V311, "reader");
+    reader.subscribe("to/reader", 1);
+    let mut writer = client(broker.mqtt(), Version::V311, "writer");
+    // It owes an acknowledgement, so that it is read on.
+    writer.subscribe("to/writer", 1);
+    writer.send(&wire::publish(Version::V311, &Publish::new("to/writer", b"x").qos(1, 1)));
+    writer.send(&burst(Version::V311, "to/reader"));
+    eventually("much is held back", || used().0 >= 80_000.0);
+    let (fullest, is_near, all) = used();
+    // One turn more than the bound is what can have been read.
+    let bound = f64::from(100_000 + 64 * 1024);
+    assert!(fullest < bound && fullest <= all, "{fullest} {all}");
+    assert!(is_near > 0.0);
+    let words = ["a limit is nearly reached", "held_input_bytes_max"];
+    let told = broker.log_lines(&words);
+    assert!(
+        told[0].contains("user=\"machine\"") && told[0].contains("client_id=\"writer\""),
+        "{told:?}"
+    );
+    let mut last = 0;
+    while last < COUNT {
+        if let Some(Packet::Publish { payload, packet_id, .. }) =
+            reader.next_within(Duration::from_secs(30))
+        {
+            last = u16::from_be_bytes(payload.try_into().expect("a number"));
+            reader.send(&wire::acknowledge(0x40, packet_id));
+        }
+    }
+    eventually("nothing is held back any more", || used() == (0.0, 0.0, 0.0));
+    assert!(!broker.log_lines(&["a limit has room again", "held_input_bytes_max"]).is_empty());
+}
+
+#[test]
+fn who_is_held_back_and_leaves_nothing_unread_is_gone_as_soon_as_it_goes() {
+    let broker = setup().env("COUNTERSIGN_LIMITS_SLOW_CONSUMER_PATIENCE_MS", "600000").start();
+    broker.add_user("machine", PASSWORD, &["--allow", "readWrite:#"]);
+    let mut watcher = client(broker.mqtt(), Version::V5, "watcher");
+    watcher.subscribe("will", 0);
+    // It takes nothing while it is not read here.
+    let mut reader = client(broker.mqtt(), Version::V5, "reader");
+    reader.subscribe("to/reader", 0);
+    for (name, is_polite) in [("lost", false), ("polite", true)] {
+        let will = Will::new("will", name.as_bytes());
+        let mut writer =
+            login(Version::V311, name).user("machine", PASSWORD).will(will).connect(broker.mqtt());
+        // It owes an acknowledgement, so that it is read on.
+        writer.subscribe("to/writer", 1);
+        writer.send(&wire::publish(Version::V311, &Publish::new("to/writer", b"x").qos(1, 1)));
+        let payload = vec![0; 100_000];
+        // One at a time: when it is held back, nothing of it is left.
+        eventually("it is held back", || {
+            writer.publish(Publish::new("to/reader", &payload));
+            writer.ping();
+            metrics(&broker)["countersign_publishers_paused"] > 0.0
+        });
+        assert_eq!(metrics(&broker)["countersign_held_input_bytes"], 0.0);
+        if is_polite {
+            writer.disconnect();
+        } else {
+            writer.drop_link();
+            assert_eq!(watcher.message(), ("will".to_owned(), name.as_bytes().to_vec()));
+        }
+        eventually("it is gone", || {
+            let clients = broker.cli_json(&["client", "list"]);
+            clients.as_array().unwrap().iter().all(|client| client["clientId"] != name)
+        });
+        assert_eq!(metrics(&broker)["countersign_publishers_paused"], 0.0);
+    }
+    watcher.ping();
 }

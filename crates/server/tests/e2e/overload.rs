@@ -9,7 +9,7 @@ use testkit::{BrokerProcess, MqttClient, Version, eventually, login, wire::Publi
 use crate::support::{PASSWORD, admin, broker_with_machine, machine, setup};
 
 /// Everything on `/metrics`: name and labels, and the value.
-fn metrics(broker: &BrokerProcess) -> BTreeMap<String, f64> {
+pub(crate) fn metrics(broker: &BrokerProcess) -> BTreeMap<String, f64> {
     let reply = broker.request("GET", "/metrics", None);
     assert_eq!(reply.status, 200);
     let Value::String(text) = reply.body else { panic!("{:?}", reply.body) };

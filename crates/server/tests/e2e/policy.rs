@@ -73,3 +73,34 @@ fn a_file_that_is_wrong_somewhere_changes_nothing() {
     check(&no_file.replace("username: press", "username: press\n    admin: true"), 1, "admin");
     check("users: [", 2, "policy.yaml");
 }
+
+#[test]
+fn the_last_administrator_who_can_log_in_is_kept_whoever_else_has_its_rights() {
+    let mut broker = setup().start();
+    let add = ["user", "add", "by-certificate", "--certificate", "--role", "connectware-admin"];
+    drop(broker.cli(&add).ok());
+    let attempts: [&[&str]; 4] = [
+        &["user", "remove", "admin"],
+        &["user", "disable", "admin"],
+        &["user", "set", "admin", "--no-role", "connectware-admin"],
+        &["user", "set", "admin", "--grant-type", "certificate"],
+    ];
+    let check = |broker: &testkit::BrokerProcess| {
+        for attempt in attempts {
+            let run = broker.cli(attempt);
+            assert_eq!(run.code, Some(1), "{attempt:?}");
+            assert!(run.stderr.contains("last enabled administrator"), "{}", run.stderr);
+        }
+    };
+    check(&broker);
+    let id = broker.cli_json(&["user", "show", "admin"])["id"].as_str().unwrap().to_owned();
+    let reply = broker.request("DELETE", &format!("/api/users/{id}"), None);
+    assert_eq!(reply.status, 409, "{}", reply.body);
+    assert_eq!(reply.body["type"], "urn:countersign:problem:last-administrator");
+    broker.restart();
+    check(&broker);
+    broker.add_user("by-password", PASSWORD, &["--role", "connectware-admin"]);
+    drop(broker.cli(&["user", "remove", "admin"]).ok());
+    let run = broker.cli(&["user", "disable", "by-password"]);
+    assert_eq!(run.code, Some(1), "{}", run.stdout);
+}

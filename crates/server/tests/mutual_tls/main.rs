@@ -22,4 +22,5 @@ mod refusals;
 mod registry;
 mod resumption;
 mod scene;
+mod second_password;
 mod websockets;

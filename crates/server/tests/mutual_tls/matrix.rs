@@ -419,7 +419,9 @@ fn check(scene: &Scene, row: Row, version: Version) {
         assert!(!matches!(refused, Outcome::Accepted(_)), "{}", cell.name);
     }
     states.wills.into_iter().for_each(MqttClient::drop_link);
-    cell.check_published(cell.left(row.write, "will"), "wills");
+    // Who is not known any more does not speak any more, also where its user may.
+    let will = if row.ends.is_some() { Lost::Everything } else { row.write };
+    cell.check_published(cell.left(will, "will"), "wills");
     cell.let_in_again();
     cell.proof = proof;
     if row.ends.is_some() {
@@ -431,7 +433,7 @@ fn check(scene: &Scene, row: Row, version: Version) {
             // A clean start ends the session, and its will is due.
             drop(cell.connect(login(version, &format!("delayed-{branch}"))));
         }
-        cell.check_published(cell.left(row.write, "delayed"), "delayed wills");
+        cell.check_published(cell.left(will, "delayed"), "delayed wills");
     }
     check_offline(cell);
 }

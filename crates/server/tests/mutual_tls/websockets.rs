@@ -1,6 +1,7 @@
 //! MQTT over WebSocket, with a client that is not ours.
 
-use std::io::{Read, Write};
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 
 use testkit::{Login, Version, login, wire};
@@ -35,6 +36,44 @@ fn open<S: Read + Write>(
 fn ws(scene: &Scene) -> WebSocket<std::net::TcpStream> {
     let address = scene.broker.listener("ws").unwrap();
     open(link::tcp(address), address, "/mqtt", Some("mqtt")).expect("it opens")
+}
+
+/// The bytes that go by WebSocket, as if there were no frames.
+pub(crate) struct Framed {
+    socket: WebSocket<std::net::TcpStream>,
+    unread: VecDeque<u8>,
+}
+
+impl Framed {
+    pub(crate) fn open(scene: &Scene) -> Self {
+        Self { socket: ws(scene), unread: VecDeque::new() }
+    }
+}
+
+impl Read for Framed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.unread.is_empty() {
+            match self.socket.read() {
+                Ok(Message::Binary(part)) => self.unread.extend(part),
+                Ok(_) => {}
+                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Ok(0),
+                Err(Error::Io(error)) => return Err(error),
+                Err(other) => return Err(io::Error::other(other)),
+            }
+        }
+        self.unread.read(buffer)
+    }
+}
+
+impl Write for Framed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.send(Message::binary(bytes.to_vec())).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn send(socket: &mut WebSocket<impl Read + Write>, bytes: &[u8]) {

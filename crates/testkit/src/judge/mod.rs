@@ -186,6 +186,17 @@ impl Judge {
         self.history.change(person, rights);
     }
 
+    /// What had proven a person is worth nothing from now on; no shard knows yet. Wills that it has left until then may come
+    /// before that, or not at all.
+    pub fn change_secret(&mut self, person: usize) {
+        let sessions = self.sessions.iter().filter(|(who, _)| who.0 == person);
+        for will in sessions.filter_map(|(_, session)| session.will) {
+            if let Some(message) = self.messages.get_mut(&will.number) {
+                message.is_doubtful = true;
+            }
+        }
+    }
+
     /// What these rights do not allow is on its way out.
     pub(super) fn withdraw(&mut self, person: usize, rights: &Rights) {
         for (who, session) in &mut self.sessions {

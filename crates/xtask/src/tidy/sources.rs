@@ -45,7 +45,7 @@ const SPLITS: &[&str] = &[
 ];
 
 /// The one place in which a proof of identity is made.
-const PROOF: &str = "Authenticated::prove(";
+const PROOF: &str = "Authenticated::prove";
 const PROOF_FILE: &str = "crates/admin/src/login.rs";
 
 /// Marks of work that was left; written in two parts so that this file does not hold them.

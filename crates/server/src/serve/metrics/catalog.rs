@@ -107,6 +107,7 @@ pub(crate) static FAMILIES: &[Family] = &[
     gauge("countersign_inflight_bytes", &[], "Their bytes."),
     gauge("countersign_unreleased_messages", &[], "QoS 2 messages received and not released by their sender."),
     gauge("countersign_outbox_bytes", &[], "Bytes that wait to be written to connections."),
+    gauge("countersign_held_input_bytes", &[], "Bytes that have come from connections while they were not read for a while, and wait behind that."),
     gauge("countersign_retained_backlog_messages", &[], "Retained messages that wait for room in an outbox after a SUBSCRIBE."),
     gauge("countersign_retained_messages", &[], "Retained messages."),
     gauge("countersign_retained_bytes", &[], "Their bytes."),

@@ -133,6 +133,7 @@ fn put_held(out: &mut Samples, sources: &Sources, census: &Census) {
         ("countersign_inflight_bytes", census.in_flight_bytes),
         ("countersign_unreleased_messages", census.unreleased),
         ("countersign_outbox_bytes", census.outbox_bytes),
+        ("countersign_held_input_bytes", census.held_input_bytes),
         ("countersign_retained_backlog_messages", census.retained_backlog),
         ("countersign_retained_messages", retained),
         ("countersign_retained_bytes", retained_bytes),

@@ -52,6 +52,12 @@ impl Ending {
         Ending::told(DisconnectCause::StandingLost(reason), reason, WillFate::Drop)
     }
 
+    /// The broker ends it because the time of what has proven the user is over. Nobody has withdrawn it: the will is sent, as whoever
+    /// watches the client expects of one that goes without a word [MQTT-3.1.2-8].
+    pub(crate) fn proof_over(reason: ReasonCode) -> Ending {
+        Ending::told(DisconnectCause::StandingLost(reason), reason, WillFate::Publish)
+    }
+
     /// A publish without right ends it, where the configuration says so.
     pub(crate) fn denied_publish() -> Ending {
         Ending::told(DisconnectCause::DeniedPublish, ReasonCode::NotAuthorized, WillFate::Publish)

@@ -71,6 +71,15 @@ pub(crate) struct Shard {
     pub(crate) futile: Futile,
 }
 
+/// Why what has proven a client is not good any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProofEnd {
+    /// Its time is over: of a certificate, or of a second password.
+    Over,
+    /// Somebody has taken it away, such as by revoking a certificate.
+    Withdrawn,
+}
+
 impl Engine {
     /// The engine of one shard, without sessions.
     #[must_use]
@@ -301,15 +310,26 @@ impl Engine {
         true
     }
 
-    /// Ends a connection whose proof of identity is not good any more, such as a revoked certificate: with `reason` for an
-    /// MQTT 5 client, and without what waits to be written. Its will is not sent. The session stays for whoever proves the user
-    /// again.
-    pub fn end_lapsed(&mut self, id: ConnectionId, reason: ReasonCode, now: Timestamp) {
+    /// Ends a connection whose proof of identity is not good any more: with `reason` for an MQTT 5 client, and without what waits
+    /// to be written. Its will is sent only if nobody has withdrawn the proof. The session stays for whoever proves the user again.
+    pub fn end_lapsed(
+        &mut self,
+        id: ConnectionId,
+        end: ProofEnd,
+        reason: ReasonCode,
+        now: Timestamp,
+    ) {
         self.take_policy(now);
         let Some((session, _)) = self.shard.sessions.online(id) else { return };
         let place = session.identity.place;
-        self.shard.withdraw_will_of_lapsed(place, Lapse::CredentialsChanged);
-        self.end_connection(place, Ending::standing_lost(reason), now);
+        let ending = match end {
+            ProofEnd::Over => Ending::proof_over(reason),
+            ProofEnd::Withdrawn => {
+                self.shard.withdraw_will_of_lapsed(place, Lapse::CredentialsChanged);
+                Ending::standing_lost(reason)
+            }
+        };
+        self.end_connection(place, ending, now);
     }
 
     /// When the password that has proven this connection ends, in milliseconds since the Unix epoch, which the caller has to

@@ -65,7 +65,7 @@ pub use client_view::{ClientView, SubscriptionView, Traffic};
 pub use counters::{Acknowledged, Census, Counters, Dropped, Fullest, Most, RefusedPublishes};
 pub use detach::ConnectionLost;
 pub use effect::Effect;
-pub use engine::Engine;
+pub use engine::{Engine, ProofEnd};
 pub use fetch::{Fetch, FetchContent, Fetched};
 pub use forecast::{
     ClientLoss, Forecast, PolicyMoved, Progress, PublishLoss, SessionLoss, SubscriptionLoss,
@@ -87,4 +87,3 @@ pub use response_information::ResponseInformation;
 pub use restore::Image;
 pub use shard_message::ShardMessage;
 pub use system::SystemValue;
-pub use will::WaitingWill;

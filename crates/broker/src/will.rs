@@ -14,28 +14,15 @@ use crate::record::Record;
 use crate::report::{RefusalReason, RefusedAction};
 use crate::timers::Timer;
 
-/// The will of a client that is gone, which is sent when its delay is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WaitingWill {
-    /// When it is sent, milliseconds from now.
-    pub due_in_ms: u64,
-    /// When the password that has proven the client ends; as [`access::Policy::proof_ends_at_ms`].
-    pub proof_ends_at_ms: Option<u64>,
-}
-
 impl Engine {
-    /// The will that a session without a connection has to send yet.
+    /// In how many milliseconds a session without a connection sends its will, if it has one to send yet.
     #[must_use]
-    pub fn waiting_will(&self, key: &SessionKey, now: Timestamp) -> Option<WaitingWill> {
+    pub fn waiting_will_ms(&self, key: &SessionKey, now: Timestamp) -> Option<u64> {
         let place = self.shard.sessions.find(&key.by_ref())?;
-        let session = self.shard.sessions.get(place)?;
-        let due_in_ms = session.will_due?.since(now);
-        let proof = session.proof.as_ref();
-        let proof_ends_at_ms = proof.and_then(|proof| self.shard.policy.proof_ends_at_ms(proof));
-        Some(WaitingWill { due_in_ms, proof_ends_at_ms })
+        Some(self.shard.sessions.get(place)?.will_due?.since(now))
     }
 
-    /// Takes that will from the session: what had proven its client is not good any more.
+    /// Takes that will from the session: what had proven its client was withdrawn.
     pub fn withdraw_waiting_will(&mut self, key: &SessionKey, now: Timestamp) {
         self.take_policy(now);
         let Some(place) = self.shard.sessions.find(&key.by_ref()) else { return };

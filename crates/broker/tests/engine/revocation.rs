@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use access::{Authenticated, CompiledUser, PolicyChange, Proof, SecondPassword, User};
-use broker::{SessionKey, WaitingWill};
+use broker::{ProofEnd, SessionKey};
 use mqtt::{Packet, ProtocolVersion, ReasonCode};
 
 const BOTH: [ProtocolVersion; 2] = [V311, V5];
@@ -384,33 +384,36 @@ fn rule_20_who_is_told_to_be_withdrawn_does_not_speak_by_its_will() {
         let ann = world.policy.load().user_by_name("ann").unwrap().id();
         SessionKey { user: ann, client_id: "c1".into() }
     };
-    let cut = |world: &mut World| {
+    let cut = |world: &mut World, end| {
         let (now, key) = (world.now, key(world));
         for engine in &mut world.engines {
             // Of one without a delay, or that is still there, nothing is to be taken in this way.
-            assert_eq!(engine.waiting_will(&key, now), None);
+            assert_eq!(engine.waiting_will_ms(&key, now), None);
             engine.withdraw_waiting_will(&key, now);
         }
         // The second who came.
         let ann = 1;
         let (shard, id) = (world.shard_of(ann), world.clients[ann].id);
-        world.engines[shard].end_lapsed(id, ReasonCode::NotAuthorized, now);
+        world.engines[shard].end_lapsed(id, end, ReasonCode::NotAuthorized, now);
         world.run();
         assert_eq!(world.disconnected(ann), Some(0x87));
         assert!(world.view("c1").is_some(), "the session stays");
     };
-    check_will(&cut, true, &["other q1: gone"]);
+    check_will(&|world| cut(world, ProofEnd::Withdrawn), true, &["other q1: gone"]);
+    // Nobody has withdrawn what was good until then.
+    let both = ["other q1: gone", "w q1: gone"];
+    check_will(&|world| cut(world, ProofEnd::Over), true, &both);
     let take = |world: &mut World| {
         let (now, key) = (world.now, key(world));
         let waits = |world: &World| {
-            world.engines.iter().filter_map(|it| it.waiting_will(&key, now)).collect::<Vec<_>>()
+            world.engines.iter().filter_map(|it| it.waiting_will_ms(&key, now)).collect::<Vec<_>>()
         };
-        assert_eq!(waits(world), [WaitingWill { due_in_ms: 10_000, proof_ends_at_ms: None }]);
+        assert_eq!(waits(world), [10_000]);
         for engine in &mut world.engines {
             engine.withdraw_waiting_will(&key, now);
         }
         world.run();
-        assert_eq!(waits(world), []);
+        assert_eq!(waits(world), [0_u64; 0]);
     };
     check_will(&take, false, &["other q1: gone"]);
 }

@@ -6,8 +6,8 @@
 //! What was revoked here is known from the records too: a revocation list that cannot be written saves nobody. Validity is
 //! a matter of the wall clock, which the engine does not know; that a second password was replaced it sees by itself.
 //!
-//! A will that such a client has left with a delay is judged in the same way until it is sent: who is not good any more does
-//! not speak any more.
+//! A will that such a client has left with a delay is judged in the same way until it is sent: whose certificate was withdrawn does
+//! not speak any more. One whose time is over has not lost its will by that.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use access::Authenticated;
 use admin::RevokedCertificates;
-use broker::{ConnectionId, SessionKey};
+use broker::{ConnectionId, ProofEnd, SessionKey};
 use mqtt::ReasonCode;
 use pki::{Lapse, PeerIdentity, Pki};
 use tokio::sync::watch;
@@ -33,9 +33,9 @@ pub(crate) struct Proven {
     by_second_password: RefCell<Places<ConnectionId>>,
     /// Whose these connections are.
     sessions: RefCell<HashMap<ConnectionId, SessionKey>>,
-    /// Sessions whose clients are gone and have left a will that is still to be sent.
+    /// Sessions whose clients are gone and have left a will that is still to be sent, if a certificate has proven them.
     wills: RefCell<Places<SessionKey>>,
-    /// The certificates that have proven those clients.
+    /// These certificates.
     left_by: RefCell<HashMap<SessionKey, PeerIdentity>>,
 }
 
@@ -59,6 +59,15 @@ struct Places<K> {
 impl<K> Default for Places<K> {
     fn default() -> Self {
         Self { due: BTreeMap::new(), by_time: BTreeSet::new() }
+    }
+}
+
+impl CertificateLapse {
+    fn end(&self) -> ProofEnd {
+        match self {
+            Self::Trust(Lapse::Expired { .. }) => ProofEnd::Over,
+            Self::OnRecord | Self::Trust(_) => ProofEnd::Withdrawn,
+        }
     }
 }
 
@@ -116,10 +125,8 @@ impl Proven {
     }
 
     /// A client that is gone has left a will that is still to be sent. What has changed while it went is looked at soon.
-    pub(crate) fn keep_will(&self, session: SessionKey, identity: Option<&PeerIdentity>) {
-        if let Some(identity) = identity {
-            self.left_by.borrow_mut().insert(session.clone(), identity.clone());
-        }
+    pub(crate) fn keep_will(&self, session: SessionKey, identity: &PeerIdentity) {
+        self.left_by.borrow_mut().insert(session.clone(), identity.clone());
         self.wills.borrow_mut().put(session, 0);
     }
 
@@ -225,7 +232,7 @@ fn judge_certificates(shard: &Shard, connections: &[ConnectionId]) {
         let Some(identity) = link.identity() else { continue };
         if let Err(lapse) = shard.proven().judge(identity) {
             report::identity_lapsed(identity, &lapse);
-            shard.end_lapsed(*id, ReasonCode::NotAuthorized);
+            shard.end_lapsed(*id, lapse.end(), ReasonCode::NotAuthorized);
         }
     }
 }
@@ -238,31 +245,28 @@ fn judge_second_passwords(shard: &Shard, connections: &[ConnectionId]) {
         if ends_at_ms > clock::unix_ms() {
             shard.proven().by_second_password.borrow_mut().put(*id, ends_at_ms);
         } else {
-            shard.end_lapsed(*id, ReasonCode::AdministrativeAction);
+            shard.end_lapsed(*id, ProofEnd::Over, ReasonCode::AdministrativeAction);
         }
     }
 }
 
-/// Takes those of these wills whose clients are not good any more, and forgets those that are not there any more.
+/// Takes those of these wills whose clients' certificates were withdrawn, and forgets those that are not there any more.
 fn judge_wills(shard: &Shard, sessions: &[SessionKey]) {
     for session in sessions {
         let proven = shard.proven();
-        let Some(will) = shard.engine().waiting_will(session, clock::now()) else {
+        let Some(due_in_ms) = shard.engine().waiting_will_ms(session, clock::now()) else {
             proven.forget_will(session);
             continue;
         };
         let identity = proven.left_by.borrow().get(session).cloned();
-        let is_over = will.proof_ends_at_ms.is_some_and(|at_ms| at_ms <= clock::unix_ms());
-        if is_over || identity.as_ref().is_some_and(|it| proven.judge(it).is_err()) {
+        let judged = identity.as_ref().map_or(Ok(()), |it| proven.judge(it));
+        if judged.is_err_and(|lapse| lapse.end() == ProofEnd::Withdrawn) {
             shard.withdraw_waiting_will(session);
             proven.forget_will(session);
         } else {
-            let ends_at_ms = identity.as_ref().map(ends_at_ms).into_iter();
-            let ends_at_ms = ends_at_ms.chain(will.proof_ends_at_ms).min().unwrap_or(u64::MAX);
             // When it was sent there is nothing left to judge.
-            let sent_at_ms = clock::unix_ms().saturating_add(will.due_in_ms);
-            let due_ms = ends_at_ms.min(sent_at_ms.saturating_add(AGAIN_MS));
-            proven.wills.borrow_mut().put(session.clone(), due_ms);
+            let sent_at_ms = clock::unix_ms().saturating_add(due_in_ms);
+            proven.wills.borrow_mut().put(session.clone(), sent_at_ms.saturating_add(AGAIN_MS));
         }
     }
 }

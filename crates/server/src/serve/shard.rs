@@ -12,7 +12,7 @@ use access::Policy;
 use admin::{RefusalSink, RefusedRequest};
 use broker::{
     Attach, AttachRefusal, AttachRefused, ClientView, ConnectionId, ConnectionLost, Effect, Engine,
-    Forecast, PolicyMoved, Progress, Report, SessionKey, ShardId,
+    Forecast, PolicyMoved, Progress, ProofEnd, Report, SessionKey, ShardId,
 };
 use hashbrown::HashSet;
 use mqtt::{ReasonCode, Timestamp};
@@ -185,9 +185,10 @@ impl Shard {
         let mut engine = self.engine.borrow_mut();
         engine.detach(link.id(), lost, clock::now());
         if let Some(session) = self.proven.remove(link.id())
-            && engine.waiting_will(&session, clock::now()).is_some()
+            && let Some(identity) = link.identity()
+            && engine.waiting_will_ms(&session, clock::now()).is_some()
         {
-            self.proven.keep_will(session, link.identity());
+            self.proven.keep_will(session, identity);
         }
         drop(engine);
         self.end_round();
@@ -195,12 +196,12 @@ impl Shard {
     }
 
     /// Ends a connection whose proof is not good any more, with this code for MQTT 5.
-    pub(crate) fn end_lapsed(&self, id: ConnectionId, reason: ReasonCode) {
-        self.engine.borrow_mut().end_lapsed(id, reason, clock::now());
+    pub(crate) fn end_lapsed(&self, id: ConnectionId, end: ProofEnd, reason: ReasonCode) {
+        self.engine.borrow_mut().end_lapsed(id, end, reason, clock::now());
         self.end_round();
     }
 
-    /// Takes a will that is still to be sent: whoever has left it is not good any more.
+    /// Takes a will that is still to be sent: the proof of whoever has left it was withdrawn.
     pub(crate) fn withdraw_waiting_will(&self, session: &SessionKey) {
         self.engine.borrow_mut().withdraw_waiting_will(session, clock::now());
         self.end_round();

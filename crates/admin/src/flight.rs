@@ -103,17 +103,22 @@ impl Drop for Flight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proof::ProofKey;
+    use crate::proof::{Attempt, ProofKey};
+
+    fn attempt(key: &ProofKey, password: &[u8]) -> Tag {
+        let methods = access::AuthMethod::Password.into();
+        key.of_attempt(1, Attempt { username: "alice", password, methods })
+    }
 
     #[tokio::test]
     async fn all_who_join_get_the_one_answer_and_nothing_is_left() {
         let (flights, key) = (Flights::default(), ProofKey::draw().unwrap());
-        let tag = key.of_attempt(1, "alice", b"secret");
+        let tag = attempt(&key, b"secret");
         let (mut first, flight) = flights.join(tag);
         let flight = flight.unwrap();
         let mut followers: Vec<_> = (0..1000).map(|_| flights.join(tag)).collect();
         assert!(followers.iter().all(|(_, flight)| flight.is_none()));
-        assert!(flights.join(key.of_attempt(1, "alice", b"Secret")).1.is_some());
+        assert!(flights.join(attempt(&key, b"Secret")).1.is_some());
         flight.land(Verdict::Refused(Duration::ZERO));
         assert!(first.wait_for(Option::is_some).await.is_ok());
         for (answer, _) in &mut followers {
@@ -126,7 +131,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_hash_is_noticed_and_leaves_nothing() {
         let (flights, key) = (Flights::default(), ProofKey::draw().unwrap());
-        let (mut answer, flight) = flights.join(key.of_attempt(1, "alice", b"secret"));
+        let (mut answer, flight) = flights.join(attempt(&key, b"secret"));
         drop(flight);
         assert!(answer.wait_for(Option::is_some).await.is_err());
         assert!(flights.waiting.lock().is_empty());
@@ -135,7 +140,7 @@ mod tests {
     #[test]
     fn a_flight_knows_when_nobody_waits() {
         let (flights, key) = (Flights::default(), ProofKey::draw().unwrap());
-        let (answer, flight) = flights.join(key.of_attempt(1, "alice", b"secret"));
+        let (answer, flight) = flights.join(attempt(&key, b"secret"));
         let flight = flight.unwrap();
         assert!(!flight.is_abandoned());
         drop(answer);

@@ -19,7 +19,7 @@ use crate::directory::Account;
 use crate::flight::{Answer, Flight, Proven, Verdict};
 use crate::hash::{Hasher, ParsedHash};
 use crate::pool::Source;
-use crate::proof::Tag;
+use crate::proof::{Attempt, Tag};
 use crate::protection::{DELAY_MAX, Gate, Locked, Protection};
 use crate::refusal::{LoginRefused, RefusalKind};
 use crate::registry::{Attempted, ClientLabel, Stranger};
@@ -254,7 +254,8 @@ impl Admin {
             }
             return Err(self.refuse_locked(username, gate, now_ms).await);
         }
-        let attempt_tag = self.shared.proof_key.of_attempt(generation, username, password);
+        let attempt = Attempt { username, password, methods };
+        let attempt_tag = self.shared.proof_key.of_attempt(generation, attempt);
         let wrong = judged.as_ref().err().copied().unwrap_or(RefusalKind::WrongPassword);
         let failed = || self.shared.protection.failed(Some(username), source, now_ms);
         // Not while clients are recorded, or one that was refused before would not be. For all names: a difference in time

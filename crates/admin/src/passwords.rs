@@ -30,7 +30,21 @@ impl Admin {
         key: &str,
         change: PasswordChange,
     ) -> Result<UserView, AdminError> {
-        let account = Arc::clone(users::found(&self.shared.directory.read(), key)?);
+        self.set_password_of(caller, key, change, None).await
+    }
+
+    /// The same, if the user is still of the version that was seen.
+    ///
+    /// # Errors
+    /// As [`Admin::set_password`], and if the user is of another version.
+    pub async fn set_password_of(
+        &self,
+        caller: &Caller,
+        key: &str,
+        change: PasswordChange,
+        if_match: Option<u64>,
+    ) -> Result<UserView, AdminError> {
+        let account = Arc::clone(users::seen(&self.shared.directory.read(), key, if_match)?);
         if !account.user().grants.allows(AuthMethod::Password) {
             let reason = "cannot be used: the user has no grant type `password`";
             return Err(AdminError::invalid("password", reason));
@@ -57,7 +71,7 @@ impl Admin {
             Plan { account, passwords: vec![password], epoch: Epoch::Next }
         };
         let now_ms = self.now_ms();
-        self.change_user(caller, move |directory| plan.changes(directory, now_ms)).await
+        self.change_user(caller, move |directory| plan.changes(directory, if_match, now_ms)).await
     }
 
     /// Judges a new password by the policy and the limit of length.
@@ -184,10 +198,11 @@ impl Plan {
     fn changes(
         self,
         directory: &Directory,
+        if_match: Option<u64>,
         now_ms: u64,
     ) -> Result<(Vec<Change>, access::UserId), AdminError> {
         let id = self.account.user().id;
-        let present = users::found(directory, &id.to_string())?;
+        let present = users::seen(directory, &id.to_string(), if_match)?;
         let mut record = present.record();
         match self.epoch {
             Epoch::Next => record.user.credential_epoch += 1,

@@ -1,5 +1,8 @@
 //! What a new password must look like.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 use zxcvbn::matching::patterns::{DictionaryPattern, MatchPattern};
 
@@ -43,14 +46,16 @@ impl PasswordPolicy {
     /// # Errors
     /// Whatever is not a JSON object of known keys with integers from 0.
     pub fn parse(json: &str) -> Result<PasswordPolicy, PolicyError> {
-        let value = serde_json::from_str::<serde_json::Value>(json)
-            .map_err(|error| PolicyError(format!("not JSON: {error}")))?;
+        let rules = serde_json::from_str::<Rules>(json).map_err(|error| {
+            let is_json = error.is_data();
+            PolicyError(if is_json { "not an object".into() } else { format!("not JSON: {error}") })
+        })?;
         // By hand and not by derive, which does not say which key holds the bad number.
-        let serde_json::Value::Object(rules) = value else {
-            return Err(PolicyError("not an object".to_owned()));
-        };
         let mut policy = PasswordPolicy::NONE;
-        for (key, value) in &rules {
+        for (place, (key, value)) in rules.0.iter().enumerate() {
+            if rules.0.iter().take(place).any(|(earlier, _)| earlier == key) {
+                return Err(PolicyError(format!("`{key}` is given twice")));
+            }
             let rule = match key.as_str() {
                 "min" => &mut policy.min,
                 "lower" => &mut policy.lower,
@@ -101,6 +106,31 @@ impl PasswordPolicy {
             return Err("is one of the most common passwords".to_owned());
         }
         Ok(())
+    }
+}
+
+/// The rules as they are given: a map would keep the last of two with one key, and say nothing.
+struct Rules(Vec<(String, serde_json::Value)>);
+
+impl<'de> Deserialize<'de> for Rules {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Rules, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Rules;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Rules, A::Error> {
+                let mut rules = Vec::new();
+                while let Some(rule) = map.next_entry()? {
+                    rules.push(rule);
+                }
+                Ok(Rules(rules))
+            }
+        }
+        from.deserialize_map(InOrder)
     }
 }
 
@@ -182,6 +212,7 @@ mod tests {
         check("[]", "not an object");
         check("null", "not an object");
         check(r#"{"min":8,"max":20}"#, "unknown key `max`");
+        check(r#"{"min":12,"lower":1,"min":1}"#, "`min` is given twice");
         check(r#"{"Min":8}"#, "unknown key `Min`");
         check(r#"{"min":-1}"#, "`min` is `-1`");
         check(r#"{"min":8.5}"#, "`min` is `8.5`");

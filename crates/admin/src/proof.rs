@@ -4,6 +4,7 @@
 //! nothing, and what was learnt ends with the process. Every tag is bound to what must end it: the tag of a proven
 //! password to the user and its credential epoch, the tag of a refused one to the generation of the policy.
 
+use access::{AuthMethod, ProvenMethods};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use parking_lot::Mutex;
@@ -18,6 +19,15 @@ pub(crate) struct ProofKey(hmac::Key);
 #[derive(Clone, Copy)]
 pub(crate) struct Tag([u8; 32]);
 
+/// What an attempt to log in has to show.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) username: &'a str,
+    pub(crate) password: &'a [u8],
+    /// What it would be proven by.
+    pub(crate) methods: ProvenMethods,
+}
+
 impl ProofKey {
     pub(crate) fn draw() -> Result<ProofKey, HashError> {
         let mut bytes = zeroize::Zeroizing::new(random::<32>()?);
@@ -30,11 +40,14 @@ impl ProofKey {
         self.tag(&[&[PASSWORD], user.as_bytes(), &epoch.to_be_bytes(), password])
     }
 
-    /// The tag of an attempt to log in, whoever it names.
-    pub(crate) fn of_attempt(&self, generation: u64, username: &str, password: &[u8]) -> Tag {
+    /// The tag of an attempt to log in, whoever it names: what is refused with a password alone may be right beside a
+    /// certificate.
+    pub(crate) fn of_attempt(&self, generation: u64, attempt: Attempt<'_>) -> Tag {
+        let Attempt { username, password, methods } = attempt;
+        let kind = [ATTEMPT, u8::from(methods.contains(AuthMethod::Certificate))];
         let length = u64::try_from(username.len()).unwrap_or(u64::MAX);
         let name = username.as_bytes();
-        self.tag(&[&[ATTEMPT], &generation.to_be_bytes(), &length.to_be_bytes(), name, password])
+        self.tag(&[&kind, &generation.to_be_bytes(), &length.to_be_bytes(), name, password])
     }
 
     fn tag(&self, parts: &[&[u8]]) -> Tag {
@@ -101,6 +114,10 @@ const REFUSALS_MAX: usize = 4096;
 mod tests {
     use super::*;
 
+    fn attempt<'a>(username: &'a str, password: &'a [u8]) -> Attempt<'a> {
+        Attempt { username, password, methods: AuthMethod::Password.into() }
+    }
+
     #[test]
     fn a_tag_changes_with_everything_it_is_bound_to() {
         let key = ProofKey::draw().unwrap();
@@ -111,22 +128,25 @@ mod tests {
         check(key.of_password(bob, 1, b"secret"), false);
         check(key.of_password(alice, 2, b"secret"), false);
         check(key.of_password(alice, 1, b"Secret"), false);
-        check(key.of_attempt(1, "alice", b"secret"), false);
+        check(key.of_attempt(1, attempt("alice", b"secret")), false);
         check(ProofKey::draw().unwrap().of_password(alice, 1, b"secret"), false);
     }
 
     #[test]
     fn name_and_password_do_not_run_into_each_other() {
         let key = ProofKey::draw().unwrap();
-        assert!(key.of_attempt(1, "ab", b"c") != key.of_attempt(1, "a", b"bc"));
-        assert!(key.of_attempt(1, "ab", b"c") != key.of_attempt(2, "ab", b"c"));
+        assert!(key.of_attempt(1, attempt("ab", b"c")) != key.of_attempt(1, attempt("a", b"bc")));
+        assert!(key.of_attempt(1, attempt("ab", b"c")) != key.of_attempt(2, attempt("ab", b"c")));
+        let both = attempt("ab", b"c").methods.with(AuthMethod::Certificate);
+        let beside = Attempt { methods: both, ..attempt("ab", b"c") };
+        assert!(key.of_attempt(1, attempt("ab", b"c")) != key.of_attempt(1, beside));
     }
 
     #[test]
     fn refusals_are_remembered_within_their_bound() {
         let (key, refusals) = (ProofKey::draw().unwrap(), Refusals::new());
         let tags: Vec<Tag> =
-            (0..10_000).map(|number| key.of_attempt(number, "bob", b"wrong")).collect();
+            (0..10_000).map(|number| key.of_attempt(number, attempt("bob", b"wrong"))).collect();
         for tag in &tags {
             assert!(!refusals.holds(*tag));
             refusals.remember(*tag);

@@ -271,7 +271,7 @@ pub(crate) fn found<'d>(
     directory.find_user(key).ok_or_else(not_found)
 }
 
-fn seen<'d>(
+pub(crate) fn seen<'d>(
     directory: &'d Directory,
     key: &str,
     if_match: Option<u64>,

@@ -32,7 +32,8 @@ pub use dry_run_model::{
     PublishEffectModel, TopicEffectModel,
 };
 pub use extract::CalledBy;
-pub use problem::{ItemProblem, Problem};
+pub use problem::{ItemProblem, Problem, Unheard};
+pub use routes::fallback::method_not_allowed;
 
 /// What the handlers work on.
 #[derive(Clone)]

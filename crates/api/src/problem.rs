@@ -81,6 +81,7 @@ pub(crate) enum Kind {
     CannotIssue,
     Stale,
     TooLarge,
+    Slow,
     UnsupportedMediaType,
     Internal,
     DiskFull,
@@ -173,6 +174,7 @@ impl Kind {
             Kind::TooLarge => {
                 ("urn:countersign:problem:too-large", "Body too large", Code::PAYLOAD_TOO_LARGE)
             }
+            Kind::Slow => ("urn:countersign:problem:too-slow", "Too slow", Code::REQUEST_TIMEOUT),
             Kind::UnsupportedMediaType => (
                 "urn:countersign:problem:unsupported-media-type",
                 "Unsupported media type",
@@ -189,6 +191,29 @@ impl Kind {
                 "Not available now",
                 Code::SERVICE_UNAVAILABLE,
             ),
+        }
+    }
+}
+
+/// Why a listener answers a request itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unheard {
+    /// There is no place for the connection.
+    TooManyConnections,
+    /// The request and the work on it took too long.
+    TooSlow,
+    /// The request does not name one host.
+    NotOneHost,
+}
+
+impl From<Unheard> for Problem {
+    fn from(unheard: Unheard) -> Problem {
+        match unheard {
+            Unheard::TooManyConnections => {
+                Problem::new(Kind::Unavailable, "too many connections: try again later")
+            }
+            Unheard::TooSlow => Problem::new(Kind::Slow, "the request took too long"),
+            Unheard::NotOneHost => Problem::new(Kind::BadRequest, "a request names one `Host`"),
         }
     }
 }

@@ -112,6 +112,14 @@ async fn name_and_password_beside_a_certificate_count_only_where_they_are_requir
 }
 
 #[tokio::test]
+async fn a_password_refused_for_want_of_a_certificate_is_right_beside_one() {
+    let house = house(Either).await;
+    let (name, right) = ("needs-both", Some("some-password"));
+    check(&house, None, Some(name), right, BadCredentials).await;
+    check(&house, Some(&[name.as_bytes()]), Some(name), right, In(name)).await;
+}
+
+#[tokio::test]
 async fn without_a_certificate_only_either_takes_a_password_alone() {
     let either = house(Either).await;
     let mutual = house(MutualTls).await;

@@ -10,6 +10,6 @@ pub(crate) async fn not_found(uri: Uri) -> Problem {
 }
 
 /// A path that does not know the method; the `Allow` header says which it knows.
-pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(Kind::MethodNotAllowed, format!("`{}` does not know {method}", uri.path()))
 }

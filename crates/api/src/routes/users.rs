@@ -186,7 +186,7 @@ async fn remove(
 
 /// Sets a user's password and ends the connections that passwords made; a second one ends only those of the second one before.
 #[utoipa::path(put, path = "/api/users/{id}/password", operation_id = "setPassword", tag = "users", request_body = PasswordChange,
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path), IfMatchHeader),
     responses(
         (status = 204),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
@@ -197,9 +197,12 @@ async fn set_password(
     State(state): State<ApiState>,
     CalledBy(caller): CalledBy,
     Path(id): Path<Uuid>,
+    if_match: IfMatch,
     Body(change): Body<PasswordChange>,
 ) -> Result<StatusCode, Problem> {
-    state.admin.set_password(&caller, &id.to_string(), change).await?;
+    let (id, admin) = (id.to_string(), &state.admin);
+    let expected = if_match.expected(admin.show_user(&caller, &id)?.version);
+    admin.set_password_of(&caller, &id, change, expected).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -168,7 +168,11 @@ async fn a_change_for_an_old_version_is_refused_and_changes_nothing() {
         assert_eq!(reply.status, StatusCode::PRECONDITION_FAILED, "{stale}");
         let reply = api.call_for(&format!("DELETE {path}"), stale, None).await;
         assert_eq!(reply.status, StatusCode::PRECONDITION_FAILED, "{stale}");
+        let password = Some(json!({"password": "another good secret"}));
+        let reply = api.call_for(&format!("PUT {path}/password"), stale, password).await;
+        assert_eq!(reply.status, StatusCode::PRECONDITION_FAILED, "{stale}");
     }
+    assert_eq!(api.get(&path).await.header("etag"), second);
     assert_eq!(api.get(&path).await.body["enabled"], false);
     let several = format!("{first}, {second}");
     assert_eq!(api.call_for(&line, &several, patch_back).await.status, StatusCode::OK);
@@ -210,6 +214,9 @@ async fn a_password_is_set_by_policy() {
     let set = api.call(&line, Some(json!({"password": "another good secret"}))).await;
     assert_eq!(set.status, StatusCode::NO_CONTENT);
     assert_eq!(set.body, Value::Null);
+    let version = api.get(&path).await.header("etag").to_owned();
+    let next = Some(json!({"password": "a third good secret"}));
+    assert_eq!(api.call_for(&line, &version, next).await.status, StatusCode::NO_CONTENT);
     api.check_refused(&line, Some(json!({"password": "short"})), (400, Some("password"))).await;
     api.check_refused(&line, Some(json!({})), (400, Some("password"))).await;
     api.check_refused(&line, Some(json!({"passwort": "x"})), (400, Some("passwort"))).await;

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use admin::PeerAddress;
+use api::{Problem, Unheard};
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_TYPE};
-use axum::http::{HeaderValue, Request, Response, StatusCode};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HOST};
+use axum::http::{HeaderValue, Request, Response, StatusCode, Version};
+use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
 use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -105,6 +107,12 @@ struct Visit {
 
 impl Visit {
     async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+        // RFC 9112 3.2: somebody between the client and here may take it for a request to another.
+        if request.version() == Version::HTTP_11
+            && request.headers().get_all(HOST).iter().count() != 1
+        {
+            return refusal(Unheard::NotOneHost);
+        }
         if request.uri().path() == upgrade::PATH {
             return self.upgrade(&request);
         }
@@ -115,13 +123,13 @@ impl Visit {
         let address = self.visitor.lock().address;
         request.extensions_mut().insert(PeerAddress::Network(address));
         if !self.take_place(api) {
-            return closing(text(StatusCode::SERVICE_UNAVAILABLE, "too many connections"));
+            return refusal(Unheard::TooManyConnections);
         }
         let answer_timeout = self.http.limits.answer_timeout;
         match tokio::time::timeout(answer_timeout, api.router.call(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
-            Err(_) => closing(text(StatusCode::REQUEST_TIMEOUT, "the request took too long")),
+            Err(_) => refusal(Unheard::TooSlow),
         }
     }
 
@@ -164,6 +172,10 @@ fn text(status: StatusCode, text: &'static str) -> Response<Body> {
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, plain);
     response
+}
+
+fn refusal(unheard: Unheard) -> Response<Body> {
+    closing(Problem::from(unheard).into_response())
 }
 
 fn closing(mut response: Response<Body>) -> Response<Body> {

@@ -2,8 +2,8 @@
 
 use aws_lc_rs::digest;
 use axum::http::header::{
-    CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use base64::Engine as _;
@@ -43,7 +43,10 @@ pub(crate) fn judge<B>(
 ) -> Result<Response<()>, Refused> {
     let headers = request.headers();
     if request.method() != Method::GET {
-        return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is opened by GET"));
+        let mut refused = refuse(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is opened by GET");
+        // RFC 9110 15.5.6
+        refused.headers.insert(ALLOW, HeaderValue::from_static("GET"));
+        return Err(refused);
     }
     if !lists(headers, &CONNECTION, "upgrade") || !lists(headers, &UPGRADE, "websocket") {
         return Err(upgrade_required("only MQTT over WebSocket is here"));

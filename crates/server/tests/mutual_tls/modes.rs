@@ -110,6 +110,31 @@ fn https_serves_the_public_without_a_certificate_and_nothing_else() {
 }
 
 #[test]
+fn what_the_https_listener_answers_itself_is_what_the_standards_ask_for() {
+    let scene = Scene::start("password");
+    let check = |head: &str, status: &str, named: &str| {
+        let config = scene.config(None, &rustls::version::TLS13);
+        let mut stream = link::tls(scene.https(), &config);
+        stream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        // The server may close without waiting for TLS's own end.
+        stream.read_to_string(&mut answer).unwrap_or_default();
+        assert!(answer.contains(&format!(" {status} ")), "{head}: {answer}");
+        assert!(answer.contains(named), "{head}: {answer}");
+    };
+    // RFC 9112 3.2
+    check("GET /healthz HTTP/1.1\r\n", "400", "application/problem+json");
+    check("GET /mqtt HTTP/1.1\r\n", "400", "application/problem+json");
+    check("GET /healthz HTTP/1.1\r\nhost: a\r\nhost: b\r\n", "400", "`Host`");
+    check("GET /healthz HTTP/1.1\r\nhost: a\r\n", "200", "ok");
+    check("GET /healthz HTTP/1.0\r\n", "200", "ok");
+    // RFC 9110 15.5.6
+    check("POST /mqtt HTTP/1.1\r\nhost: a\r\n", "405", "allow: GET");
+    let reply = scene.broker.request("PUT", "/metrics", None);
+    assert_eq!((reply.status, &reply.body["status"]), (405, &serde_json::json!(405)));
+}
+
+#[test]
 fn the_client_list_shows_how_each_client_proved_itself() {
     let scene = Scene::start("either");
     scene.add_user("press-7", &["certificate"]);

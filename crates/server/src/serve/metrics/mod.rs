@@ -23,7 +23,8 @@ pub(crate) fn router(sources: Arc<Sources>) -> Router {
         let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
         (kind, gather::text(&sources).await)
     };
-    Router::new().route("/metrics", get(answer))
+    let router = Router::new().route("/metrics", get(answer));
+    router.method_not_allowed_fallback(api::method_not_allowed)
 }
 
 /// Counts of what happens outside of the engines. The words that count are a closed set, so no client can make a table

@@ -41,12 +41,6 @@ impl HeldInput {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
-    /// Whether it holds a whole packet, as far as it was looked through.
-    #[must_use]
-    pub fn has_packets(&self) -> bool {
-        self.unseen > self.start
-    }
-
     /// So much of it is used up.
     pub fn advance(&mut self, used: usize) {
         self.start = self.start.saturating_add(used).min(self.bytes.len());
@@ -106,8 +100,7 @@ impl Engine {
         while let Some(length) = whole_packet(input.bytes.get(from..).unwrap_or_default()) {
             let end = from.saturating_add(length);
             let packet = input.bytes.get(from..end).unwrap_or_default();
-            let is_first = to == input.start;
-            if is_taken_early(packet) || is_first && is_disconnect(packet) {
+            if is_taken_early(packet) {
                 if let Err(error) = self.receive_early(id, packet, version, now) {
                     self.end_by_protocol(id, error.reason, error.detail, now);
                 }
@@ -164,11 +157,6 @@ impl Engine {
         self.shard.round.counters.bytes_in += bytes;
         self.shard.round.counters.packets_in += packets;
     }
-}
-
-/// Nothing comes after it. With nothing before it that waits, it need not wait itself.
-fn is_disconnect(packet: &[u8]) -> bool {
-    packet.first().is_some_and(|first| first >> 4 == 14)
 }
 
 /// The length of the whole packet that this begins with. What makes no sense is not whole: it is judged when its turn comes.

@@ -119,32 +119,6 @@ fn only_acknowledgements_and_pings_are_taken_early_however_they_are_cut() {
 }
 
 #[test]
-fn a_disconnect_waits_only_behind_what_waits_itself() {
-    let (ping, publish, disconnect) =
-        (&[0xC0, 0][..], &[0x30, 5, 0, 1, b'a', 0, b'1'][..], &[0xE0, 0][..]);
-    for (sent, stays) in [
-        ([disconnect, &[]].concat(), false),
-        ([ping, disconnect].concat(), false),
-        ([publish, disconnect].concat(), true),
-        // Of what is not whole nobody knows what it is.
-        (disconnect[..1].to_vec(), true),
-    ] {
-        for is_in_two in [false, true] {
-            let (mut world, client, _) = held();
-            let (id, now) = (world.clients[client].id, world.now);
-            let cut = if is_in_two { sent.len() / 2 } else { sent.len() };
-            let mut input = HeldInput::new(sent[..cut].to_vec());
-            world.engines[0].receive_held(id, &mut input, now);
-            input.extend(&sent[cut..]);
-            world.engines[0].receive_held(id, &mut input, now);
-            assert_eq!(input.has_packets(), sent.starts_with(publish), "{sent:?}");
-            world.run();
-            assert_eq!(world.is_open(client), stays, "{sent:?}");
-        }
-    }
-}
-
-#[test]
 fn what_makes_no_sense_waits_for_its_turn_and_a_wrong_acknowledgement_does_not() {
     let (mut world, client, _) = held();
     let (id, now) = (world.clients[client].id, world.now);

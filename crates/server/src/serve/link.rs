@@ -306,10 +306,6 @@ impl Link {
             return Poll::Ready(Event::Writable);
         }
         match self.reading.get() {
-            // Whoever left something whole is gone once that has had its turn; others are gone now.
-            Reading::PausedAtEnd if self.look(Remainder::is_spent) => {
-                return Poll::Ready(Event::Lost(ConnectionLost::ByPeer));
-            }
             Reading::PausedAtEnd | Reading::Over => return Poll::Pending,
             Reading::Pausing | Reading::Paused
                 if !shard.engine().may_hold(self.id, self.look(Remainder::len)) =>

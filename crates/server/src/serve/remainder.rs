@@ -45,12 +45,6 @@ impl Remainder {
         matches!(self, Self::Held(_))
     }
 
-    /// Whether nothing of it is for the engine, so that a connection that is held back and has come to its end has nothing to
-    /// wait for.
-    pub(crate) fn is_spent(&self) -> bool {
-        matches!(self, Self::Held(held) if !held.has_packets())
-    }
-
     /// The connection is held back: puts the `length` bytes that were read into `scratch` behind what is left over, and
     /// has `look` take out what need not wait.
     pub(crate) fn hold(

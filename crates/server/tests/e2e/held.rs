@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use testkit::{
-    MqttClient, Packet, Version, Will, eventually, login,
+    MqttClient, Packet, Version, eventually, login,
     wire::{self, Publish},
 };
 
@@ -146,43 +146,4 @@ fn input_that_is_held_back_is_counted_and_told_with_its_client_before_there_is_t
     }
     eventually("nothing is held back any more", || used() == (0.0, 0.0, 0.0));
     assert!(!broker.log_lines(&["a limit has room again", "held_input_bytes_max"]).is_empty());
-}
-
-#[test]
-fn who_is_held_back_and_leaves_nothing_unread_is_gone_as_soon_as_it_goes() {
-    let broker = setup().env("COUNTERSIGN_LIMITS_SLOW_CONSUMER_PATIENCE_MS", "600000").start();
-    broker.add_user("machine", PASSWORD, &["--allow", "readWrite:#"]);
-    let mut watcher = client(broker.mqtt(), Version::V5, "watcher");
-    watcher.subscribe("will", 0);
-    // It takes nothing while it is not read here.
-    let mut reader = client(broker.mqtt(), Version::V5, "reader");
-    reader.subscribe("to/reader", 0);
-    for (name, is_polite) in [("lost", false), ("polite", true)] {
-        let will = Will::new("will", name.as_bytes());
-        let mut writer =
-            login(Version::V311, name).user("machine", PASSWORD).will(will).connect(broker.mqtt());
-        // It owes an acknowledgement, so that it is read on.
-        writer.subscribe("to/writer", 1);
-        writer.send(&wire::publish(Version::V311, &Publish::new("to/writer", b"x").qos(1, 1)));
-        let payload = vec![0; 100_000];
-        // One at a time: when it is held back, nothing of it is left.
-        eventually("it is held back", || {
-            writer.publish(Publish::new("to/reader", &payload));
-            writer.ping();
-            metrics(&broker)["countersign_publishers_paused"] > 0.0
-        });
-        assert_eq!(metrics(&broker)["countersign_held_input_bytes"], 0.0);
-        if is_polite {
-            writer.disconnect();
-        } else {
-            writer.drop_link();
-            assert_eq!(watcher.message(), ("will".to_owned(), name.as_bytes().to_vec()));
-        }
-        eventually("it is gone", || {
-            let clients = broker.cli_json(&["client", "list"]);
-            clients.as_array().unwrap().iter().all(|client| client["clientId"] != name)
-        });
-        assert_eq!(metrics(&broker)["countersign_publishers_paused"], 0.0);
-    }
-    watcher.ping();
 }

@@ -32,6 +32,15 @@ pub(crate) enum WillFate {
     Drop,
 }
 
+/// Why what has proven a client is not good any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProofEnd {
+    /// Its time is over: of a certificate, or of a second password.
+    Over,
+    /// Somebody has taken it away, such as by revoking a certificate.
+    Withdrawn,
+}
+
 /// How a connection ends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ending {

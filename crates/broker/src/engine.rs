@@ -11,7 +11,7 @@ use mqtt::{
 use topic::TopicName;
 
 use crate::client_view::ClientView;
-use crate::detach::{Ending, WillFate};
+use crate::detach::{Ending, ProofEnd, WillFate};
 use crate::effect::Effect;
 use crate::hub::Hub;
 use crate::identity::{
@@ -69,15 +69,6 @@ pub(crate) struct Shard {
     pub(crate) refused_pending: Vec<SessionRef>,
     /// What the publisher whose turn it is has sent in vain.
     pub(crate) futile: Futile,
-}
-
-/// Why what has proven a client is not good any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProofEnd {
-    /// Its time is over: of a certificate, or of a second password.
-    Over,
-    /// Somebody has taken it away, such as by revoking a certificate.
-    Withdrawn,
 }
 
 impl Engine {

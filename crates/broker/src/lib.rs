@@ -63,9 +63,9 @@ mod will;
 pub use attach::{Attach, AttachRefusal, AttachRefused};
 pub use client_view::{ClientView, SubscriptionView, Traffic};
 pub use counters::{Acknowledged, Census, Counters, Dropped, Fullest, Most, RefusedPublishes};
-pub use detach::ConnectionLost;
+pub use detach::{ConnectionLost, ProofEnd};
 pub use effect::Effect;
-pub use engine::{Engine, ProofEnd};
+pub use engine::Engine;
 pub use fetch::{Fetch, FetchContent, Fetched};
 pub use forecast::{
     ClientLoss, Forecast, PolicyMoved, Progress, PublishLoss, SessionLoss, SubscriptionLoss,
